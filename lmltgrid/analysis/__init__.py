@@ -1,0 +1,1 @@
+"""From moments and stores to limits, contours and discovery lines."""

@@ -1,0 +1,1 @@
+"""Compiled kernels: plain arrays and floats in, plain arrays out."""

@@ -1,0 +1,1 @@
+"""What the papers and collaborations publish: models, nuclei, fluxes, experiments."""
