@@ -1,0 +1,153 @@
+"""Coherent elastic neutrino-nucleus scattering: basis moments of every vector model.
+
+The cross section of P21 eq. 33 and AC22 eq. 2.5 and 3.19,
+
+    dsigma/dE_R = (G_F^2 m_N/pi) (1 - m_N E_R/(2 E^2)) Q_a^2,
+    Q_a = g_V^p Z F_p + g_V^n N F_n + c_nu (c_p Z F_p + c_n N F_n) D,
+    D = 1/(sqrt2 G_F (q^2 + M^2)),  q^2 = 2 m_N E_R,
+
+is a sum over products of charges and of the basis functions below. Only the basis is integrated;
+charges, couplings and mixing enter algebraically (`lmltgrid.kernels.polynomial`).
+"""
+
+from __future__ import annotations
+
+from math import log, pi, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmltgrid.kernels.jit import kernel
+from lmltgrid.units import CM2_PER_MEV_2, G_FERMI, HBAR_C, M_ELECTRON, M_MUON, M_TAU
+
+Array = NDArray[np.float64]
+
+SKIN_FM = 0.9  # s, Helm (1956), Lewin & Smith (1996)
+DIFFUSENESS_FM = 0.52  # a, Lewin & Smith (1996)
+
+# The basis, in order: pp, pn, nn stand for (Z F_p)^2, Z F_p N F_n, (N F_n)^2; L for the loop
+# functions of electron, muon, tau. Sorted by the power of D, see POWERS.
+BASIS = (
+    "pp", "pn", "nn",
+    "D pp", "D pn", "D nn",
+    "D Le pp", "D Lmu pp", "D Ltau pp",
+    "D Le pn", "D Lmu pn", "D Ltau pn",
+    "D2 pp", "D2 pn", "D2 nn",
+    "D2 Le pp", "D2 Lmu pp", "D2 Ltau pp",
+    "D2 Le pn", "D2 Lmu pn", "D2 Ltau pn",
+    "D2 Le Le pp", "D2 Le Lmu pp", "D2 Le Ltau pp",
+    "D2 Lmu Lmu pp", "D2 Lmu Ltau pp", "D2 Ltau Ltau pp",
+)  # fmt: skip
+N_BASIS = len(BASIS)
+POWERS = (3, 12, N_BASIS)  # where the functions with D^0, D^1, D^2 end
+PROPAGATOR = sqrt(2.0) * G_FERMI  # 1/D = PROPAGATOR * (q^2 + M^2)
+
+
+@kernel
+def minimal_energy(recoil_energy: float, target_mass: float) -> float:
+    """Return the least neutrino energy that gives a recoil, MeV (P21 below eq. 35)."""
+    root = sqrt(recoil_energy**2 + 2.0 * target_mass * recoil_energy)
+    return 0.5 * (recoil_energy + root)
+
+
+@kernel
+def helm(momentum: float, mass_number: float) -> float:
+    """Return the Helm form factor with the radius of Lewin & Smith (1996), as in P20 and P21.
+
+    Parameters
+    ----------
+    momentum
+        Momentum transfer, MeV.
+    mass_number
+        Mass number A: R0^2 = c^2 + 7/3 pi^2 a^2 - 5 s^2, c = 1.23 A^(1/3) - 0.6 fm.
+    """
+    c = 1.23 * mass_number ** (1.0 / 3.0) - 0.6
+    radius = sqrt(c**2 + 7.0 / 3.0 * (pi * DIFFUSENESS_FM) ** 2 - 5.0 * SKIN_FM**2)
+    q = momentum / HBAR_C
+    x = q * radius
+    if x < 0.02:
+        bessel = 1.0 - x**2 / 10.0 + x**4 / 280.0
+    else:
+        bessel = 3.0 * (np.sin(x) - x * np.cos(x)) / x**3
+    return float(bessel * np.exp(-0.5 * (q * SKIN_FM) ** 2))
+
+
+@kernel
+def loop_function(q2: float, mass: float) -> float:
+    """Return L = int_0^1 x(1-x) ln(m^2 + x(1-x) Q^2) dx, m and Q in MeV (P20 eq. A12).
+
+    The closed form cancels for small r = Q^2/m^2; there its series is used.
+    """
+    r = q2 / mass**2
+    start = log(mass**2) / 6.0
+    if r < 1e-2:
+        return start + r / 30.0 - r**2 / 280.0 + r**3 / 1890.0
+    b = sqrt(1.0 + 4.0 / r)
+    logarithm = 2.0 * np.arctanh(1.0 / b)  # ln((b+1)/(b-1))
+    return float(start - 5.0 / 18.0 + 2.0 / (3.0 * r) + (1.0 - 2.0 / r) * b * logarithm / 6.0)
+
+
+@kernel
+def rate_factor(recoil_energy: Array, mass: float, flux: Array) -> Array:
+    """Return (G_F^2 m/pi) (F_0 - m E_R/2 F_2), shape (flavor, n), per nucleus, s^-1 MeV^-1.
+
+    Parameters
+    ----------
+    recoil_energy : shape (n,), MeV
+    mass
+        Mass of the nucleus, MeV.
+    flux : shape (3, flavor, n)
+        Flux moments F_k at the least energies of these recoils.
+    """
+    scale = G_FERMI**2 * mass / pi * CM2_PER_MEV_2
+    out: Array = scale * (flux[0] - 0.5 * mass * recoil_energy * flux[2])
+    return out
+
+
+@kernel
+def _fill(recoil_energy: float, z: float, a: float, target_mass: float, out: Array) -> None:
+    """Fill ``out`` (N_BASIS,) with the basis at one recoil, without the powers of D."""
+    q2 = 2.0 * target_mass * recoil_energy
+    form = helm(sqrt(q2), a)
+    p = z * form
+    n = (a - z) * form
+    pp, pn, nn = p * p, p * n, n * n
+    loops = (loop_function(q2, M_ELECTRON), loop_function(q2, M_MUON), loop_function(q2, M_TAU))
+    for start in (0, 3, 12):
+        out[start] = pp
+        out[start + 1] = pn
+        out[start + 2] = nn
+    k = 21
+    for i in range(3):
+        for start in (6, 15):
+            out[start + i] = loops[i] * pp
+            out[start + 3 + i] = loops[i] * pn
+        for j in range(i, 3):
+            out[k] = loops[i] * loops[j] * pp
+            k += 1
+
+
+@kernel
+def spectra(recoil_energy: Array, z: float, a: Array, target_mass: Array, rate: Array) -> Array:
+    """Return the basis spectra without the powers of D, shape (n, isotope, N_BASIS, flavor).
+
+    Parameters
+    ----------
+    recoil_energy : shape (n,), MeV
+    z
+        Atomic number.
+    a, target_mass : shape (isotope,)
+        Mass numbers, and nuclear masses in MeV.
+    rate : shape (isotope, flavor, n)
+        `rate_factor` times the number of nuclei.
+    """
+    n_isotope, n_flavor, n = rate.shape
+    out = np.empty((n, n_isotope, N_BASIS, n_flavor))
+    basis = np.empty(N_BASIS)
+    for i in range(n):
+        for s in range(n_isotope):
+            _fill(recoil_energy[i], z, a[s], target_mass[s], basis)
+            for j in range(N_BASIS):
+                for f in range(n_flavor):
+                    out[i, s, j, f] = rate[s, f, i] * basis[j]
+    return out

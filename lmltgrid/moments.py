@@ -1,0 +1,294 @@
+"""Basis moments: everything that an analysis needs of an experiment, for every vector model.
+
+The moments are counts per tonne year of each basis function, flavor by flavor, on the axes
+(metallicity, threshold, bin, mass). They hold no charge, no coupling, no mixing and no weak mixing
+angle: those enter by `coefficients`, as algebra. Counts are then
+
+    exposure * (c0 + x c1(M) + x^2 c2(M)),  x = g^2,
+
+exactly; nothing is interpolated in coupling or exposure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from lmltgrid import detector, quadrature
+from lmltgrid.detector import ChannelResponse
+from lmltgrid.kernels import cevns, eves, fold, polynomial
+from lmltgrid.spec import Atomic, Couplings
+from lmltgrid.tables import nuclei
+from lmltgrid.tables.experiments import Channel, Experiment
+from lmltgrid.tables.models import Model
+from lmltgrid.tables.oscillation import Oscillation
+from lmltgrid.units import KEV, M_ELECTRON, SIN2_THETA_W
+
+Array = NDArray[np.float64]
+
+PHYSICS_VERSION: Final = 1  # raised whenever a number changes for the same input
+FLAVORS: Final = ("nu_e", "nu_mu", "nu_tau")
+_KERNELS: Final = {"nr": cevns, "er": eves}
+_PROBES: Final = 5  # masses at which the quadrature is repeated with more nodes
+_MORE_NODES: Final = 2
+
+
+def compute(
+    experiment: Experiment,
+    *,
+    mass: Array,
+    threshold: Array | None = None,
+    metallicity: Sequence[str] = ("GS98",),
+    oscillation: Oscillation,
+    atomic: Atomic = "step+rrpa",
+    where: str = "threshold",
+) -> xr.Dataset:
+    """Return the basis moments of an experiment.
+
+    Parameters
+    ----------
+    experiment
+        An entry of the catalog.
+    mass : shape (mass,), MeV
+        Mediator masses.
+    threshold : shape (threshold,), keV
+        In the experiment's own energy scale; the nominal threshold if left out.
+    metallicity
+        Solar models, "GS98" or "AGSS09met".
+    oscillation
+        Oscillation parameters.
+    atomic
+        How electrons are bound in the target.
+    where
+        Opens the message if a threshold is not allowed.
+
+    Returns
+    -------
+    Dataset
+        ``nr`` and ``er`` (those of the experiment's channels), counts per tonne year, dims
+        (metallicity, threshold, bin, mass, basis, flavor); ``background``, counts per tonne year,
+        dims (threshold, bin); ``nr_error``, ``er_error``: relative quadrature error.
+
+    Raises
+    ------
+    SpecificationError
+        A threshold is below the validity of the detector model.
+    """
+    thresholds = np.array([experiment.threshold]) if threshold is None else np.asarray(threshold)
+    detector.check_thresholds(experiment, thresholds, where)
+    masses = np.asarray(mass, dtype=np.float64)
+    variables: dict[str, Any] = {}
+    for channel in experiment.channels:
+        responses = _responses(experiment, channel, thresholds, atomic)
+        stack, errors = [], []
+        for name in metallicity:
+            values, error = _channel(experiment, channel, responses, masses, name, oscillation)
+            stack.append(values)
+            errors.append(error)
+        dims = ("metallicity", "threshold", "bin", "mass", f"{channel}_basis", "flavor")
+        variables[channel] = (dims, np.stack(stack))
+        variables[f"{channel}_error"] = (("metallicity", "threshold", "bin"), np.stack(errors))
+    background = [[detector.background(experiment, t)] for t in thresholds]
+    variables["background"] = (("threshold", "bin"), np.array(background))
+    windows = [ChannelResponse(experiment, experiment.channels[-1], t).window for t in thresholds]
+    variables["window"] = (("threshold", "bin", "edge"), np.array(windows)[:, None, :])
+    return _labeled(variables, experiment, masses, thresholds, metallicity, oscillation, atomic)
+
+
+def _responses(
+    experiment: Experiment, channel: Channel, thresholds: Array, atomic: Atomic
+) -> list[ChannelResponse]:
+    factor = nuclei.atomic_factor(experiment.spec.target, atomic) if channel == "er" else None
+    return [ChannelResponse(experiment, channel, float(t), factor) for t in thresholds]
+
+
+def _channel(
+    experiment: Experiment,
+    channel: Channel,
+    responses: list[ChannelResponse],
+    masses: Array,
+    metallicity: str,
+    oscillation: Oscillation,
+) -> tuple[Array, Array]:
+    """Return moments (threshold, bin, mass, basis, flavor) and their error (threshold, bin)."""
+    target = nuclei.target(experiment.spec.target)
+    probes = masses[np.unique(np.linspace(0, masses.size - 1, _PROBES).astype(int))]
+
+    def folded(at: Array, extra_nodes: int) -> Array:
+        grid = _grid(channel, responses, target, metallicity, oscillation, extra_nodes)
+        spectra, q2 = _spectra(channel, grid.nodes, target, metallicity, oscillation)
+        matrix = quadrature.response_matrix(responses, grid)
+        return _moments(channel, spectra, q2, matrix, at)
+
+    values = folded(masses, 0)
+    coarse, fine = folded(probes, 0), folded(probes, _MORE_NODES)
+    # relative to the largest flavor: a basis function that no source feeds has no scale of its own
+    scale = np.abs(fine).max(axis=-1, keepdims=True)
+    ratio = np.divide(np.abs(fine - coarse), scale, out=np.zeros_like(fine), where=scale > 0.0)
+    return values[:, None], ratio.max(axis=(1, 2, 3))[:, None]
+
+
+def _grid(
+    channel: Channel,
+    responses: list[ChannelResponse],
+    target: nuclei.Target,
+    metallicity: str,
+    oscillation: Oscillation,
+    extra_nodes: int,
+) -> quadrature.RecoilGrid:
+    ranges = [response.range() for response in responses]
+    energies = quadrature.endpoints(metallicity, oscillation)
+    mass = target.nuclear_mass if channel == "nr" else np.array([M_ELECTRON])
+    kinks = quadrature.largest_recoil(energies[:, None], mass).ravel() / KEV
+    low = min(start for start, _ in ranges)
+    high = min(max(stop for _, stop in ranges), float(kinks.max()))
+    # a threshold beyond the last endpoint leaves nothing, but the grid must not be empty
+    return quadrature.recoil_grid(low, max(high, 1.01 * low), np.unique(kinks), extra_nodes)
+
+
+def _spectra(
+    channel: Channel,
+    recoil_energy: Array,
+    target: nuclei.Target,
+    metallicity: str,
+    oscillation: Oscillation,
+) -> tuple[Array, Array]:
+    spectra = quadrature.nuclear_spectra if channel == "nr" else quadrature.electron_spectra
+    return spectra(recoil_energy, target, metallicity, oscillation)
+
+
+def _moments(channel: Channel, spectra: Array, q2: Array, matrix: Array, masses: Array) -> Array:
+    """Return the moments, shape (response, mass, basis, flavor)."""
+    kernel = _KERNELS[channel]
+    powers = (3 * kernel.POWERS[0], 3 * kernel.POWERS[1], 3 * kernel.POWERS[2])
+    folded = fold.moments(spectra, q2, matrix, masses, kernel.PROPAGATOR, powers)
+    return folded.transpose(1, 0, 2).reshape(matrix.shape[0], masses.size, kernel.N_BASIS, 3)
+
+
+def weights(channel: Channel, model: Model, couplings: Couplings) -> Array:
+    """Return what multiplies the basis of a channel, shape (order, basis, flavor)."""
+    sin2 = SIN2_THETA_W[couplings]
+    charges = np.array(model.charges)
+    loop = model.mixing == "loop"
+    mixing = 0.0 if loop else float(model.mixing)
+    if channel == "er":
+        return polynomial.electron_weights(charges, mixing, loop, sin2)
+    proton = np.full(3, 0.5 - 2.0 * sin2)
+    return polynomial.nuclear_weights(charges, mixing, loop, proton, -0.5)
+
+
+def coefficients(moments: xr.Dataset, model: Model, couplings: Couplings = "msbar") -> xr.DataArray:
+    """Return the coefficients of the counts in powers of x = g^2.
+
+    Parameters
+    ----------
+    moments
+        From `compute`.
+    model
+        Charges and mixing.
+    couplings
+        Weak mixing angle: "msbar" (P20, P21) or "low-energy".
+
+    Returns
+    -------
+    DataArray
+        Counts per tonne year, dims (metallicity, threshold, bin, order, mass). Order 0 is the
+        Standard Model, without background.
+    """
+    total: Any = 0.0
+    for channel in _KERNELS:
+        if channel in moments:
+            weight = weights(channel, model, couplings)  # type: ignore[arg-type]
+            values = moments[channel].transpose(..., f"{channel}_basis", "flavor").values
+            total = total + np.einsum("zhbmkf,okf->zhbom", values, weight, optimize=True)
+    axes = ("metallicity", "threshold", "mass")
+    return xr.DataArray(
+        total,
+        dims=("metallicity", "threshold", "bin", "order", "mass"),
+        coords={name: moments[name] for name in axes},
+        attrs={
+            "long_name": "coefficients of the counts in powers of g^2",
+            "units": "1/(tonne year)",
+            "model": model.name,
+            "mixing": model.mixing_name,
+            "couplings": couplings,
+        },
+    )
+
+
+def point_spectrum(
+    channel: Channel,
+    element: str,
+    model: Model,
+    recoil_energy: Array,
+    mass: float,
+    *,
+    metallicity: str,
+    oscillation: Oscillation,
+    atomic: Atomic = "step+rrpa",
+    couplings: Couplings = "msbar",
+) -> Array:
+    """Return the coefficients of dR/dE_R in powers of g^2, shape (order, n), 1/(t yr keV).
+
+    Parameters
+    ----------
+    recoil_energy : shape (n,), keV
+        True recoil energies, before any detector.
+    mass
+        Mediator mass, MeV.
+    """
+    target = nuclei.target(element)
+    spectra, q2 = _spectra(channel, recoil_energy, target, metallicity, oscillation)
+    values = _moments(channel, spectra, q2, np.eye(recoil_energy.size), np.array([mass]))[:, 0]
+    rate: Array = np.einsum("nkf,okf->on", values, weights(channel, model, couplings))
+    if channel == "er":
+        rate = rate * nuclei.atomic_factor(element, atomic)(recoil_energy)
+    return rate
+
+
+def _labeled(
+    variables: dict[str, Any],
+    experiment: Experiment,
+    masses: Array,
+    thresholds: Array,
+    metallicity: Sequence[str],
+    oscillation: Oscillation,
+    atomic: Atomic,
+) -> xr.Dataset:
+    """Attach coordinates, units and provenance."""
+    coords: dict[str, Any] = {
+        "metallicity": np.array(list(metallicity), dtype=str),
+        "threshold": ("threshold", thresholds, {"units": "keV"}),
+        "mass": ("mass", masses, {"units": "MeV", "long_name": "mediator mass"}),
+        "flavor": np.array(FLAVORS),
+    }
+    coords["threshold"][2].update(long_name="threshold", energy_scale=experiment.spec.energy_scale)
+    for channel in experiment.channels:
+        coords[f"{channel}_basis"] = np.array(_KERNELS[channel].BASIS)
+    dataset = xr.Dataset(variables, coords=coords)
+    for channel in experiment.channels:
+        dataset[channel].attrs = {
+            "units": "1/(tonne year)",
+            "long_name": f"basis moments, {channel}",
+        }
+        dataset[f"{channel}_error"].attrs = {"units": "1", "long_name": "relative error"}
+    dataset["background"].attrs = {"units": "1/(tonne year)", "long_name": "expected background"}
+    dataset["window"].attrs = {
+        "units": "keV",
+        "long_name": "analysis window",
+        "energy_scale": "electron_equivalent",
+    }
+    dataset.attrs = {
+        "experiment": experiment.name,
+        "title": experiment.spec.title,
+        "references": experiment.spec.reference,
+        "exposure_tonne_year": experiment.spec.exposure_tonne_year,
+        "oscillation": oscillation.name,
+        "atomic": atomic,
+        "physics_version": PHYSICS_VERSION,
+    }
+    return dataset

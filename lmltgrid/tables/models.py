@@ -1,0 +1,174 @@
+"""The catalog of vector mediators: charges, mixing with the photon, anomaly check, benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from math import log, pi
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmltgrid.datafiles import read_toml
+from lmltgrid.errors import SpecificationError
+from lmltgrid.registry import Registry
+from lmltgrid.spec import ModelSpec
+from lmltgrid.units import E_CHARGE, M_MUON, M_TAU
+
+MODELS_FILE: Final = "models.toml"
+FERMIONS: Final = ("u", "d", "e", "mu", "tau")
+
+# eps/g of the presets. The papers disagree, so each keeps its own.
+AMARAL_2021: Final = -1.0 / 70.0  # P21 section 2
+AMARAL_2020: Final = E_CHARGE / (4.0 * pi**2) * log(M_MUON / M_TAU)  # P20 eqs 7-8, as printed
+MIXING_PRESETS: Final = {"amaral2021": AMARAL_2021, "amaral2020": AMARAL_2020}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A vector mediator with its charges and its mixing.
+
+    Attributes
+    ----------
+    name, title
+        Catalog name, and what it stands for.
+    charges
+        Q_u, Q_d, Q_e, Q_mu, Q_tau.
+    mixing
+        ``"loop"``, or the number eps/g.
+    mixing_name
+        The preset that the number came from, or the number as text; for output.
+    anomaly_free
+        Whether the gauge anomalies cancel with three right-handed neutrinos.
+    """
+
+    name: str
+    title: str
+    charges: tuple[float, float, float, float, float]
+    mixing: str | float
+    mixing_name: str
+    anomaly_free: bool
+
+    def charge(self, fermion: str) -> float:
+        """Return the charge of one of u, d, e, mu, tau."""
+        return self.charges[FERMIONS.index(fermion)]
+
+    @property
+    def neutrino_charges(self) -> NDArray[np.float64]:
+        """Charges of nu_e, nu_mu, nu_tau, shape (3,)."""
+        return np.array(self.charges[2:])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the model as plain data, for output and for a scan's identity."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "charges": dict(zip(FERMIONS, self.charges, strict=True)),
+            "mixing": self.mixing_name,
+            "eps_over_g": None if self.mixing == "loop" else self.mixing,
+            "anomaly_free": self.anomaly_free,
+        }
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A point of P21 Table 1: mediator mass in MeV, and coupling."""
+
+    name: str
+    mass: float
+    coupling: float
+
+
+@lru_cache(maxsize=1)
+def catalog() -> Registry[Model]:
+    """Return the shipped models by name."""
+    return Registry(
+        "model",
+        {name: build(name, **entry) for name, entry in read_toml(MODELS_FILE)["model"].items()},
+    )
+
+
+@lru_cache(maxsize=1)
+def benchmarks() -> Registry[Benchmark]:
+    """Return the benchmark points of P21 Table 1 by name."""
+    entries = read_toml(MODELS_FILE)["benchmark"]
+    return Registry("benchmark", {name: Benchmark(name, **e) for name, e in entries.items()})
+
+
+def build(
+    name: str,
+    title: str,
+    charges: Mapping[str, Any],
+    mixing: str | float,
+    *,
+    anomaly_free: bool | None = None,
+    where: str = "model",
+) -> Model:
+    """Return a model after checking that its mixing makes sense for its charges.
+
+    ``anomaly_free`` is derived from the charges unless it is given.
+
+    Raises
+    ------
+    SpecificationError
+        The loop mixing was asked for charges for which it is not defined.
+    """
+    values = [float(Fraction(charges.get(fermion, 0))) for fermion in FERMIONS]
+    if mixing == "loop" and (values[0] or values[1] or abs(sum(values[2:])) > 1e-12):
+        raise SpecificationError(
+            f"{where}: mixing 'loop' is given for {name}; it is defined for purely leptonic "
+            f"charges that sum to zero; give eps/g as a number"
+        )
+    number = mixing if mixing == "loop" else MIXING_PRESETS.get(str(mixing), mixing)
+    if number != "loop":
+        number = float(number)
+    q_u, q_d, q_e, q_mu, q_tau = values
+    all_charges = (q_u, q_d, q_e, q_mu, q_tau)
+    if anomaly_free is None:
+        anomaly_free = cancels_anomalies(all_charges)
+    return Model(name, title, all_charges, number, str(mixing), anomaly_free)
+
+
+def cancels_anomalies(charges: tuple[float, float, float, float, float]) -> bool:
+    """Whether vector charges cancel the gauge anomalies (AC22 eq. 3.11).
+
+    With the same quark charges in every generation and three right-handed neutrinos, what is left
+    is 3 c_B - c_e - c_mu - c_tau = 0, that is 9 Q_q + Q_e + Q_mu + Q_tau = 0 with Q_q = Q_u = Q_d.
+    """
+    q_u, q_d, *leptons = charges
+    return q_u == q_d and abs(9.0 * q_u + sum(leptons)) < 1e-12
+
+
+def find(name: str, mixing: str | float | None = None, where: str = "model") -> Model:
+    """Return a catalog model, with another mixing if one is given.
+
+    Raises
+    ------
+    UnknownNameError
+        The catalog has no such model.
+    SpecificationError
+        The mixing does not fit the charges.
+    """
+    model = catalog().find(name, where)
+    if mixing is None:
+        return model
+    charges = dict(zip(FERMIONS, model.charges, strict=True))
+    free = model.anomaly_free
+    return build(name, model.title, charges, mixing, anomaly_free=free, where=where)
+
+
+def from_spec(spec: ModelSpec, mixing: str | float | None, where: str) -> Model:
+    """Return the model of a ``[[model]]`` table; ``mixing`` is the scan's, its own goes first."""
+    chosen = spec.mixing if spec.mixing is not None else mixing
+    if spec.charges is None:
+        base = find(str(spec.base), chosen, where)
+        return replace(base, name=spec.name)
+    charges = spec.charges.model_dump()
+    if chosen is None:
+        leptonic = not charges["u"] and not charges["d"]
+        neutral = abs(charges["e"] + charges["mu"] + charges["tau"]) < 1e-12
+        chosen = "loop" if leptonic and neutral else 0.0
+    return build(spec.name, "user charges", charges, chosen, where=where)

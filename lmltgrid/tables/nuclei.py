@@ -1,0 +1,160 @@
+"""Targets: natural isotopes, and the electrons of an atom shell by shell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmltgrid.datafiles import read_table
+from lmltgrid.errors import SpecificationError, unknown_name
+from lmltgrid.spec import Atomic
+from lmltgrid.units import ATOMIC_MASS_UNIT, ATOMIC_MASS_UNIT_KG, KG_PER_TONNE, M_ELECTRON
+
+Array = NDArray[np.float64]
+
+ISOTOPES_FILE: Final = "nuclei/isotopes.csv"
+ATOMIC_NUMBER: Final = {"Si": 14, "Ar": 18, "Ge": 32, "Xe": 54}
+SHELL_FILES: Final = {"Xe": "nuclei/xenon-shells.csv"}
+RRPA_FILES: Final = {"Xe": "nuclei/xenon-rrpa.csv"}
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Natural isotopes of one element; arrays have the shape (isotope,).
+
+    Attributes
+    ----------
+    z
+        Atomic number.
+    a
+        Mass numbers.
+    nuclear_mass
+        MeV; atomic mass less the electrons (their binding, below 0.2 MeV, is neglected).
+    abundance
+        Fraction of the atoms, summing to one.
+    atoms_per_tonne
+        Atoms of the natural mixture in one tonne.
+    """
+
+    element: str
+    z: int
+    a: Array
+    nuclear_mass: Array
+    abundance: Array
+    atoms_per_tonne: float
+
+    @property
+    def neutrons(self) -> Array:
+        """Neutron numbers, shape (isotope,)."""
+        return self.a - self.z
+
+
+@dataclass(frozen=True, eq=False)
+class AtomicFactor:
+    """Effective number of free electrons against recoil energy (keV).
+
+    Attributes
+    ----------
+    edges
+        Recoil energies at which the number jumps, or its slope does, ascending, keV.
+    """
+
+    z: int
+    binding: Array
+    electrons: Array
+    rrpa_energy: Array
+    rrpa_ratio: Array
+
+    @property
+    def edges(self) -> Array:
+        """Recoil energies (keV) at which the factor or its slope jumps."""
+        return np.unique(np.concatenate([self.binding, self.rrpa_energy]))
+
+    def __call__(self, recoil_energy: Array) -> Array:
+        """Return the number of electrons that can be freed at each recoil energy (keV)."""
+        energy = np.asarray(recoil_energy, dtype=np.float64)
+        if self.binding.size == 0:
+            return np.full(energy.shape, float(self.z))
+        order = np.argsort(self.binding)
+        cumulated = np.concatenate([[0.0], np.cumsum(self.electrons[order])])
+        count = cumulated[np.searchsorted(self.binding[order], energy, side="right")]
+        if self.rrpa_energy.size == 0:
+            return count
+        ratio = np.interp(energy, self.rrpa_energy, self.rrpa_ratio)
+        inside = (energy >= self.rrpa_energy[0]) & (energy <= self.rrpa_energy[-1])
+        return count * np.where(inside, ratio, 1.0)
+
+
+@lru_cache(maxsize=8)
+def target(element: str, where: str = "target") -> Target:
+    """Return the natural isotopes of an element.
+
+    Raises
+    ------
+    UnknownNameError
+        The element is not tabulated.
+    """
+    if element not in ATOMIC_NUMBER:
+        raise unknown_name("target", element, ATOMIC_NUMBER, where)
+    z = ATOMIC_NUMBER[element]
+    columns = ("z", "a", "atomic_mass_u", "abundance")
+    table = read_table(ISOTOPES_FILE, columns)
+    rows = table["z"] == z
+    atomic_mass = table["atomic_mass_u"][rows]
+    abundance = table["abundance"][rows] / table["abundance"][rows].sum()
+    mean_mass_kg = float(np.sum(atomic_mass * abundance)) * ATOMIC_MASS_UNIT_KG
+    return Target(
+        element=element,
+        z=z,
+        a=table["a"][rows],
+        nuclear_mass=atomic_mass * ATOMIC_MASS_UNIT - z * M_ELECTRON,
+        abundance=abundance,
+        atoms_per_tonne=KG_PER_TONNE / mean_mass_kg,
+    )
+
+
+def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
+    """Return how many electrons of an atom take part in a recoil.
+
+    ``free``: all of them. ``step``: those bound less tightly than the recoil energy. ``step+rrpa``:
+    in addition the ratio of the relativistic random-phase calculation of Chen et al.,
+    arXiv:1610.04177 (Fig. 2), to the step function, on 0.25-28.4 keV, as in P20 and P21.
+
+    Raises
+    ------
+    SpecificationError
+        The element has no tabulated shells.
+    """
+    empty = np.zeros(0)
+    if atomic == "free":
+        return AtomicFactor(target(element).z, empty, empty, empty, empty)
+    if element not in SHELL_FILES or (atomic == "step+rrpa" and element not in RRPA_FILES):
+        raise SpecificationError(
+            f"atomic: {atomic!r} is given for {element}; bound electrons are tabulated for "
+            f"{', '.join(SHELL_FILES)}; use 'free'"
+        )
+    shells = read_table(SHELL_FILES[element], ("binding_energy_kev", "electrons"))
+    rrpa = {"recoil_energy_kev": empty, "ratio": empty}
+    if atomic == "step+rrpa":
+        rrpa = read_table(RRPA_FILES[element], ("recoil_energy_kev", "ratio"))
+    return AtomicFactor(
+        z=target(element).z,
+        binding=shells["binding_energy_kev"],
+        electrons=shells["electrons"],
+        rrpa_energy=rrpa["recoil_energy_kev"],
+        rrpa_ratio=rrpa["ratio"],
+    )
+
+
+def data_files(element: str, atomic: Atomic | None) -> tuple[str, ...]:
+    """Return the shipped files that a rate in this target depends on."""
+    files = [ISOTOPES_FILE]
+    if atomic is not None and atomic != "free":
+        files.append(SHELL_FILES[element])
+    if atomic == "step+rrpa":
+        files.append(RRPA_FILES[element])
+    return tuple(files)
