@@ -164,7 +164,7 @@ class ScanSpec(Spec):
     model: tuple[ModelSpec, ...] = ()
     experiments: Annotated[tuple[Name, ...], Field(min_length=1)]
     metallicity: Annotated[tuple[Metallicity, ...], Field(min_length=1)] = ("GS98",)
-    oscillation: Name = "nufit60"
+    oscillation: Annotated[str, Field(min_length=1, max_length=300)] = "nufit60"
     mixing: Mixing | None = None
     atomic: Atomic = "step+rrpa"
     couplings: Couplings = "msbar"

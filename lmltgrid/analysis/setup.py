@@ -1,0 +1,213 @@
+"""One question's setting: experiment, model, Sun, oscillation, conventions; all with defaults.
+
+Every verb that answers a question resolves its arguments here, and echoes them with its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from lmltgrid import moments as basis
+from lmltgrid.errors import SpecificationError, unknown_name
+from lmltgrid.spec import Atomic, Couplings, Metallicity
+from lmltgrid.tables import models
+from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables.models import Model
+from lmltgrid.tables.oscillation import Oscillation, parse
+
+Array = NDArray[np.float64]
+
+DEFAULT_METALLICITY: Final = "GS98"
+DEFAULT_OSCILLATION: Final = "nufit60"
+DEFAULT_ATOMIC: Final = "step+rrpa"
+DEFAULT_COUPLINGS: Final = "msbar"
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What an answer depends on besides the experiment and the point."""
+
+    model: Model
+    metallicity: Metallicity
+    oscillation: Oscillation
+    atomic: Atomic
+    couplings: Couplings
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the conventions as plain data, to be echoed with every answer."""
+        return {
+            "model": self.model.name,
+            "mixing": self.model.mixing_name,
+            "metallicity": self.metallicity,
+            "oscillation": self.oscillation.name,
+            "atomic": self.atomic,
+            "couplings": self.couplings,
+            "physics_version": basis.PHYSICS_VERSION,
+        }
+
+
+def conventions(
+    model: str | Model = "Lmu-Ltau",
+    *,
+    metallicity: str = DEFAULT_METALLICITY,
+    oscillation: str = DEFAULT_OSCILLATION,
+    mixing: str | float | None = None,
+    atomic: str = DEFAULT_ATOMIC,
+    couplings: str = DEFAULT_COUPLINGS,
+) -> Conventions:
+    """Resolve names to what they stand for.
+
+    Parameters
+    ----------
+    model
+        Name in the catalog, or a model.
+    metallicity
+        "GS98" or "AGSS09met".
+    oscillation
+        A preset, or parameters as ``preset,name=value,...``.
+    mixing
+        "loop", "amaral2021", "amaral2020" or eps/g; the model's own if left out.
+    atomic
+        "free", "step" or "step+rrpa".
+    couplings
+        "msbar" or "low-energy".
+
+    Raises
+    ------
+    UnknownNameError
+        One of the names is not known.
+    SpecificationError
+        The mixing does not fit the charges.
+    """
+    for kind, given, known in (
+        ("metallicity", metallicity, get_args(Metallicity)),
+        ("atomic", atomic, get_args(Atomic)),
+        ("couplings", couplings, get_args(Couplings)),
+    ):
+        if given not in known:
+            raise unknown_name(kind, given, known, kind)
+    resolved = models.find(model, _mixing(mixing)) if isinstance(model, str) else model
+    return Conventions(
+        model=resolved,
+        metallicity=metallicity,  # type: ignore[arg-type]
+        oscillation=parse(oscillation),
+        atomic=atomic,  # type: ignore[arg-type]
+        couplings=couplings,  # type: ignore[arg-type]
+    )
+
+
+def _mixing(given: str | float | None) -> str | float | None:
+    """Return a preset's name or a number; the command line gives both as text."""
+    if given is None or given == "loop" or given in models.MIXING_PRESETS:
+        return given
+    try:
+        value = float(given)
+    except ValueError:
+        raise unknown_name(
+            "mixing", str(given), ("loop", *models.MIXING_PRESETS, "a number eps/g"), "mixing"
+        ) from None
+    if not np.isfinite(value):
+        raise SpecificationError(f"mixing: {given} is given; eps/g must be finite; correct it")
+    return value
+
+
+def find_experiment(name: str, folder: str | Path | None = None) -> Experiment:
+    """Return an experiment of the catalog, or of a user's folder."""
+    shelf = catalog(None if folder is None else Path(folder))
+    return shelf.find(name, "experiment")
+
+
+def axis(values: ArrayLike, name: str, *, unit: str) -> Array:
+    """Return positive, finite values as an array of one dimension, in the order given.
+
+    Raises
+    ------
+    SpecificationError
+        There are none, or one is not a positive finite number.
+    """
+    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    if array.ndim != 1 or array.size == 0:
+        raise SpecificationError(f"{name}: no value is given; give at least one, in {unit}")
+    wrong = array[~(np.isfinite(array) & (array > 0.0))]
+    if wrong.size:
+        raise SpecificationError(
+            f"{name}: {wrong[0]:g} is given; it must be a positive finite number of {unit}; "
+            "correct it"
+        )
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """Expected counts per tonne year of one experiment and model.
+
+    Attributes
+    ----------
+    coefficients : shape (threshold, bin, order, mass)
+        In powers of x = g^2; order 0 is the Standard Model.
+    background : shape (threshold, bin)
+    window : shape (threshold, bin, 2), keV_ee
+    """
+
+    coefficients: Array
+    background: Array
+    window: Array
+
+    @property
+    def null(self) -> Array:
+        """Counts without new physics, background included, summed over bins; (threshold,)."""
+        total: Array = self.coefficients[:, :, 0, 0].sum(axis=1) + self.background.sum(axis=1)
+        return total
+
+    @property
+    def quadratic(self) -> Array:
+        """Orders 1 and 2 summed over bins, shape (threshold, 2, mass)."""
+        total: Array = self.coefficients[:, :, 1:].sum(axis=1)
+        return total
+
+    def signal(self, coupling: Array) -> Array:
+        """Return the change of the counts, shape (threshold, mass, coupling)."""
+        x = coupling**2
+        c1, c2 = self.quadratic[:, 0, :, None], self.quadratic[:, 1, :, None]
+        total: Array = x * (c1 + x * c2)
+        return total
+
+
+def rates(
+    experiment: Experiment, setting: Conventions, mass: Array, threshold: Sequence[float] | None
+) -> Rates:
+    """Return the rates of one experiment at some masses (MeV) and thresholds (keV).
+
+    Raises
+    ------
+    SpecificationError
+        A threshold is below the validity of the detector model.
+    """
+    values = None if threshold is None else axis(threshold, "threshold", unit="keV")
+    moments = basis.compute(
+        experiment,
+        mass=mass,
+        threshold=values,
+        metallicity=(setting.metallicity,),
+        oscillation=setting.oscillation,
+        atomic=setting.atomic,
+    )
+    return from_moments(moments, setting)
+
+
+def from_moments(moments: xr.Dataset, setting: Conventions) -> Rates:
+    """Return the rates of one model from stored moments."""
+    chosen = moments.sel(metallicity=[setting.metallicity])
+    coefficients = basis.coefficients(chosen, setting.model, setting.couplings)
+    return Rates(
+        coefficients.isel(metallicity=0).values,
+        moments["background"].values,
+        moments["window"].values,
+    )

@@ -1,0 +1,371 @@
+"""From a specification to the dense grid: the plan, its chunks, and what fills one.
+
+A chunk holds the (mass, coupling) plane of one model and metallicity at some thresholds and
+exposures. `evaluate` fills it from the coefficients alone; it is mapped over the chunks of a scan,
+and the virtual grid calls it on demand, so both give the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from lmltgrid import datafiles, detector
+from lmltgrid import moments as basis
+from lmltgrid.errors import MachineError, SpecificationError
+from lmltgrid.kernels import polynomial, statistics
+from lmltgrid.spec import ScanSpec, read_spec
+from lmltgrid.tables import models, nuclei, oscillation, solar
+from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.variables import COORDINATES, GRID_DIMS, GRID_VARIABLES
+
+Array = NDArray[np.float64]
+Index = tuple[slice, ...]
+
+MB: Final = 2**20
+_MOMENT_TERMS: Final = 3 * (27 + 25)  # basis functions times flavors, both channels
+
+
+@dataclass(frozen=True)
+class GridPlan:
+    """A scan with every name resolved and every axis checked.
+
+    Attributes
+    ----------
+    spec
+        What the user wrote.
+    models, oscillation, experiments
+        What the names stand for.
+    where
+        Opens messages: the file the specification came from.
+    """
+
+    spec: ScanSpec
+    models: tuple[models.Model, ...]
+    oscillation: oscillation.Oscillation
+    experiments: tuple[Experiment, ...]
+    where: str
+
+    def thresholds(self, experiment: Experiment) -> Array:
+        """Return the threshold axis of one experiment, keV in its own scale."""
+        if self.spec.threshold is None:
+            return np.array([experiment.threshold])
+        return self.spec.threshold.points()
+
+    def exposures(self, experiment: Experiment) -> Array:
+        """Return the exposure axis of one experiment, tonne year."""
+        if self.spec.exposure is None:
+            return np.array([experiment.spec.exposure_tonne_year])
+        return self.spec.exposure.points()
+
+    def coordinates(self, experiment: Experiment) -> dict[str, NDArray[Any]]:
+        """Return the axes of one experiment's grid, by dimension."""
+        return {
+            "model": np.array([model.name for model in self.models]),
+            "metallicity": np.array(self.spec.metallicity),
+            "threshold": self.thresholds(experiment),
+            "exposure": self.exposures(experiment),
+            "mass": self.spec.mass.points(),
+            "coupling": self.spec.coupling.points(),
+        }
+
+    def shape(self, experiment: Experiment) -> tuple[int, ...]:
+        """Return the shape of one experiment's grid, in the order of `GRID_DIMS`."""
+        axes = self.coordinates(experiment)
+        return tuple(axes[dim].size for dim in GRID_DIMS)
+
+    def chunks(self, experiment: Experiment) -> tuple[int, ...]:
+        """Return the shape of a chunk: whole planes, as many as fit the wanted size."""
+        *_, n_threshold, n_exposure, n_mass, n_coupling = self.shape(experiment)
+        wanted = max(int(self.spec.run.chunk_mb * MB / np.dtype(self.spec.dtype).itemsize), 1)
+        mass = min(n_mass, max(wanted // n_coupling, 1))
+        exposure = min(n_exposure, max(wanted // (mass * n_coupling), 1))
+        threshold = min(n_threshold, max(wanted // (mass * n_coupling * exposure), 1))
+        return (1, 1, threshold, exposure, mass, n_coupling)
+
+    @property
+    def points(self) -> int:
+        """Grid points of all experiments."""
+        return sum(prod(self.shape(experiment)) for experiment in self.experiments)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all variables before compression."""
+        return self.points * len(GRID_VARIABLES) * np.dtype(self.spec.dtype).itemsize
+
+    @property
+    def moments_nbytes(self) -> int:
+        """Bytes of the moments of the largest experiment."""
+        spec = self.spec
+        rows = max(self.thresholds(e).size for e in self.experiments) * len(spec.metallicity)
+        return rows * spec.mass.points().size * _MOMENT_TERMS * 8
+
+    @cached_property
+    def data_files(self) -> dict[str, str]:
+        """SHA-256 of every data file that decides the numbers, by name."""
+        names = {models.MODELS_FILE, *oscillation.data_files()}
+        for metallicity in self.spec.metallicity:
+            names.update(solar.data_files(metallicity))
+        files: dict[str, str] = {}
+        for experiment in self.experiments:
+            atomic = self.spec.atomic if "er" in experiment.channels else None
+            names.update(nuclei.data_files(experiment.spec.target, atomic))
+            files |= {f"experiments/{name}": digest for name, digest in experiment.files.items()}
+        files |= {name: datafiles.manifest()[name]["sha256"] for name in names}
+        return dict(sorted(files.items()))
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that decides the numbers: specification, data, physics version."""
+        content = {
+            "specification": self.spec.identity(),
+            "models": [model.as_dict() for model in self.models],
+            "oscillation": self.oscillation.model_dump(mode="json"),
+            "data": self.data_files,
+            "physics": basis.PHYSICS_VERSION,
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_plan(spec: ScanSpec, *, experiments: Path | None = None, where: str = "scan") -> GridPlan:
+    """Resolve the names of a specification and check its axes against the experiments.
+
+    Parameters
+    ----------
+    spec
+        The specification.
+    experiments
+        Folder of a user's own experiments.
+    where
+        Opens messages.
+
+    Raises
+    ------
+    SpecificationError
+        A name is unknown, or a threshold is not allowed.
+    MachineError
+        The moments would not fit in memory.
+    """
+    known = models.catalog()
+    chosen = [models.find(n, spec.mixing, f"{where}: models") for n in spec.models]
+    for index, entry in enumerate(spec.model):
+        place = f"{where}: model.{index}"
+        if entry.name in known:
+            raise SpecificationError(
+                f"{place}.name: {entry.name!r} is the name of a catalog model; choose another"
+            )
+        chosen.append(models.from_spec(entry, spec.mixing, place))
+    shelf = catalog(experiments)
+    plan = GridPlan(
+        spec=spec,
+        models=tuple(chosen),
+        oscillation=oscillation.parse(spec.oscillation, f"{where}: oscillation"),
+        experiments=tuple(shelf.find(n, f"{where}: experiments") for n in spec.experiments),
+        where=where,
+    )
+    for experiment in plan.experiments:
+        detector.check_thresholds(experiment, plan.thresholds(experiment), f"{where}: threshold")
+    _check_memory(plan)
+    return plan
+
+
+def load_spec(path: str | Path, *, experiments: Path | None = None) -> ScanSpec:
+    """Return the scan described by a TOML file, with form, names and axes checked.
+
+    Raises
+    ------
+    SpecificationError
+        The file says something that is not allowed; the message has file and key.
+    """
+    spec = read_spec(Path(path))
+    make_plan(spec, experiments=experiments, where=str(path))
+    return spec
+
+
+def _check_memory(plan: GridPlan) -> None:
+    import psutil
+
+    available = psutil.virtual_memory().available
+    needed = 3 * plan.moments_nbytes  # the values, and two copies while they are labeled and saved
+    if needed > available:
+        raise MachineError(
+            f"{plan.where}: the moments need {needed / MB:.0f} MB of memory, {available / MB:.0f} "
+            "MB are free; take fewer masses or thresholds, or a larger machine"
+        )
+
+
+def compute_moments(plan: GridPlan) -> dict[str, xr.Dataset]:
+    """Return the basis moments of every experiment of a plan, by its name."""
+    return {
+        experiment.name: basis.compute(
+            experiment,
+            mass=plan.spec.mass.points(),
+            threshold=plan.thresholds(experiment),
+            metallicity=plan.spec.metallicity,
+            oscillation=plan.oscillation,
+            atomic=plan.spec.atomic,
+            where=f"{plan.where}: threshold",
+        )
+        for experiment in plan.experiments
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class GridState:
+    """What one experiment's chunks are filled from; a few MB, whatever the size of the grid.
+
+    Attributes
+    ----------
+    coefficients : shape (model, metallicity, threshold, order, mass)
+        Counts per tonne year in powers of g^2, summed over bins; order 0 without background.
+    background : shape (threshold,)
+        Expected background per tonne year.
+    exposure, coupling : shapes (exposure,), (coupling,)
+    """
+
+    coefficients: Array
+    background: Array
+    exposure: Array
+    coupling: Array
+    test: Literal["discovery", "exclusion"]
+    sided: Literal["one", "two"]
+    dtype: Literal["float32", "float64"]
+
+
+def make_state(plan: GridPlan, moments: Mapping[str, xr.Dataset]) -> dict[str, GridState]:
+    """Return what fills the chunks, by name of the experiment."""
+    states = {}
+    for experiment in plan.experiments:
+        own = moments[experiment.name]
+        stack = [basis.coefficients(own, m, plan.spec.couplings).sum("bin") for m in plan.models]
+        states[experiment.name] = GridState(
+            coefficients=np.ascontiguousarray(np.stack([c.values for c in stack])),
+            background=own["background"].sum("bin").values,
+            exposure=plan.exposures(experiment),
+            coupling=plan.spec.coupling.points(),
+            test=plan.spec.statistic.test,
+            sided=plan.spec.statistic.sided,
+            dtype=plan.spec.dtype,
+        )
+    return states
+
+
+def evaluate(state: GridState, index: Index) -> dict[str, NDArray[Any]]:
+    """Fill one chunk of a grid.
+
+    Parameters
+    ----------
+    state
+        From `make_state`.
+    index
+        One slice for each of `GRID_DIMS`.
+
+    Returns
+    -------
+    dict
+        The variables of `GRID_VARIABLES`, each of the shape of the chunk.
+    """
+    _, _, _, exposures, masses, couplings = index
+    exposure = state.exposure[exposures]
+    x = state.coupling[couplings] ** 2
+    chunk = state.coefficients[index[:3]][..., masses]
+    background = state.background[index[2]]
+    shape = (*chunk.shape[:3], exposure.size, chunk.shape[-1], x.size)
+    counts = np.empty(shape, dtype=state.dtype)
+    significance = np.empty(shape, dtype=state.dtype)
+    plane = np.empty(shape[-2:])
+    for place in np.ndindex(*shape[:3]):
+        coefficients = chunk[place].copy()
+        coefficients[0] += background[place[2]]
+        null = float(coefficients[0, 0])
+        polynomial.rates(coefficients, x, plane)
+        np.multiply(exposure[:, None, None], plane, out=counts[place], casting="same_kind")
+        significance[place] = statistics.significance(
+            plane,
+            null,
+            exposure,
+            test=state.test,
+            sided=state.sided,
+            dtype=np.dtype(state.dtype).type,
+        )
+    return {"counts": counts, "significance": significance}
+
+
+def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
+    """Return the attributes of one experiment's grid: what the numbers mean and come from."""
+    spec = plan.spec
+    return {
+        "title": spec.title or experiment.spec.title,
+        "experiment": experiment.name,
+        "references": experiment.spec.reference,
+        "models": json.dumps([model.as_dict() for model in plan.models]),
+        "oscillation": plan.oscillation.name,
+        "couplings": spec.couplings,
+        "atomic": spec.atomic,
+        "test": spec.statistic.test,
+        "sided": spec.statistic.sided,
+        "energy_scale": experiment.spec.energy_scale,
+        "physics_version": basis.PHYSICS_VERSION,
+    }
+
+
+def coordinate_attributes(experiment: Experiment) -> dict[str, dict[str, str]]:
+    """Return units and meaning of each axis of one experiment's grid."""
+    known = {name: dict(attrs) for name, attrs in COORDINATES.items()}
+    known["threshold"]["energy_scale"] = experiment.spec.energy_scale
+    return known
+
+
+def virtual(
+    plan: GridPlan, moments: Mapping[str, xr.Dataset] | None = None
+) -> dict[str, xr.Dataset]:
+    """Return the grids of a plan as lazy datasets, computed on demand and stored nowhere.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    moments
+        From `compute_moments`; computed if left out.
+
+    Returns
+    -------
+    dict
+        One dataset per experiment, of the form that a finished store opens as.
+    """
+    import dask.array as da
+
+    states = make_state(plan, compute_moments(plan) if moments is None else moments)
+    out = {}
+    for experiment in plan.experiments:
+        shape, chunks = plan.shape(experiment), plan.chunks(experiment)
+        sizes = da.core.normalize_chunks(chunks, shape=shape)
+        state = states[experiment.name]
+        attrs = coordinate_attributes(experiment)
+        coords = {n: (n, v, attrs[n]) for n, v in plan.coordinates(experiment).items()}
+        variables = {}
+        for variable in GRID_VARIABLES:
+            lazy = da.map_blocks(
+                _block, state=state, variable=variable.name, chunks=sizes, dtype=plan.spec.dtype
+            )
+            label = {"units": variable.units, "long_name": variable.long_name}
+            variables[variable.name] = (GRID_DIMS, lazy, label)
+        attributes_ = attributes(plan, experiment) | {"identity": plan.identity}
+        out[experiment.name] = xr.Dataset(variables, coords=coords, attrs=attributes_)
+    return out
+
+
+def _block(state: GridState, variable: str, block_info: Any = None) -> NDArray[Any]:
+    place = block_info[None]["array-location"]
+    return evaluate(state, tuple(slice(a, b) for a, b in place))[variable]
