@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -243,22 +243,31 @@ class GridState:
     dtype: Literal["float32", "float64"]
 
 
-def make_state(plan: GridPlan, moments: Mapping[str, xr.Dataset]) -> dict[str, GridState]:
-    """Return what fills the chunks, by name of the experiment."""
-    states = {}
-    for experiment in plan.experiments:
-        own = moments[experiment.name]
-        stack = [basis.coefficients(own, m, plan.spec.couplings).sum("bin") for m in plan.models]
-        states[experiment.name] = GridState(
-            coefficients=np.ascontiguousarray(np.stack([c.values for c in stack])),
-            background=own["background"].sum("bin").values,
-            exposure=plan.exposures(experiment),
-            coupling=plan.spec.coupling.points(),
-            test=plan.spec.statistic.test,
-            sided=plan.spec.statistic.sided,
-            dtype=plan.spec.dtype,
-        )
-    return states
+def make_state(
+    moments: xr.Dataset, chosen: Sequence[models.Model], spec: ScanSpec, exposure: Array
+) -> GridState:
+    """Return what fills the chunks of one experiment's grid.
+
+    Parameters
+    ----------
+    moments
+        The experiment's basis moments.
+    chosen
+        The models, in the order of the axis.
+    spec
+        The scan.
+    exposure : shape (exposure,), tonne year
+    """
+    stack = [basis.coefficients(moments, m, spec.couplings).sum("bin") for m in chosen]
+    return GridState(
+        coefficients=np.ascontiguousarray(np.stack([c.values for c in stack])),
+        background=moments["background"].sum("bin").values,
+        exposure=exposure,
+        coupling=spec.coupling.points(),
+        test=spec.statistic.test,
+        sided=spec.statistic.sided,
+        dtype=spec.dtype,
+    )
 
 
 def evaluate(state: GridState, index: Index) -> dict[str, NDArray[Any]]:
@@ -346,12 +355,13 @@ def virtual(
     """
     import dask.array as da
 
-    states = make_state(plan, compute_moments(plan) if moments is None else moments)
+    known = compute_moments(plan) if moments is None else moments
     out = {}
     for experiment in plan.experiments:
         shape, chunks = plan.shape(experiment), plan.chunks(experiment)
         sizes = da.core.normalize_chunks(chunks, shape=shape)
-        state = states[experiment.name]
+        exposure = plan.exposures(experiment)
+        state = make_state(known[experiment.name], plan.models, plan.spec, exposure)
         attrs = coordinate_attributes(experiment)
         coords = {n: (n, v, attrs[n]) for n, v in plan.coordinates(experiment).items()}
         variables = {}

@@ -190,7 +190,7 @@ def nuclear_spectra(
     """
     energy = recoil_energy * KEV
     mass = target.nuclear_mass
-    e_min = np.array([[cevns.minimal_energy(e, m) for e in energy] for m in mass])
+    e_min = cevns.minimal_energy(energy, mass[:, None])
     moments = flux_moments(e_min.ravel(), metallicity, oscillation)
     moments = moments.reshape(3, 3, mass.size, energy.size)
     nuclei = target.atoms_per_tonne * target.abundance * SECONDS_PER_YEAR * KEV
@@ -212,7 +212,7 @@ def electron_spectra(
     The effective number of electrons belongs to the response.
     """
     energy = recoil_energy * KEV
-    e_min = np.array([cevns.minimal_energy(e, M_ELECTRON) for e in energy])
+    e_min = cevns.minimal_energy(energy, M_ELECTRON)
     moments = flux_moments(e_min, metallicity, oscillation)
     electrons = target.atoms_per_tonne * SECONDS_PER_YEAR * KEV
     spectra = eves.spectra(energy, electrons * eves.rate_factor(energy, moments))

@@ -111,6 +111,15 @@ def limits(
     )
 
 
+def as_lists(found: xr.Dataset) -> list[list[list[float | None]]]:
+    """Return the intervals of `limits` at each mass as ``[low, high]``, None for an open end."""
+    out = []
+    for lows, highs in zip(found["low"].values, found["high"].values, strict=True):
+        pairs = [(a, b) for a, b in zip(lows.tolist(), highs.tolist(), strict=True) if a == a]
+        out.append([[low, None if np.isinf(high) else high] for low, high in pairs])
+    return out
+
+
 def change_bounds(
     null: float, *, test: str, sided: str, cl: float, sigmas: float
 ) -> tuple[float, float]:

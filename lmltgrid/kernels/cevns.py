@@ -43,11 +43,11 @@ POWERS = (3, 12, N_BASIS)  # where the functions with D^0, D^1, D^2 end
 PROPAGATOR = sqrt(2.0) * G_FERMI  # 1/D = PROPAGATOR * (q^2 + M^2)
 
 
-@kernel
-def minimal_energy(recoil_energy: float, target_mass: float) -> float:
-    """Return the least neutrino energy that gives a recoil, MeV (P21 below eq. 35)."""
-    root = sqrt(recoil_energy**2 + 2.0 * target_mass * recoil_energy)
-    return 0.5 * (recoil_energy + root)
+def minimal_energy(recoil_energy: Array, target_mass: Array | float) -> Array:
+    """Return the least neutrino energies that give a recoil, MeV (P21 below eq. 35)."""
+    root = np.sqrt(recoil_energy**2 + 2.0 * target_mass * recoil_energy)
+    out: Array = 0.5 * (recoil_energy + root)
+    return out
 
 
 @kernel
@@ -99,8 +99,12 @@ def rate_factor(recoil_energy: Array, mass: float, flux: Array) -> Array:
     flux : shape (3, flavor, n)
         Flux moments F_k at the least energies of these recoils.
     """
+    _, n_flavor, n = flux.shape
     scale = G_FERMI**2 * mass / pi * CM2_PER_MEV_2
-    out: Array = scale * (flux[0] - 0.5 * mass * recoil_energy * flux[2])
+    out = np.empty((n_flavor, n))
+    for f in range(n_flavor):
+        for i in range(n):
+            out[f, i] = scale * (flux[0, f, i] - 0.5 * mass * recoil_energy[i] * flux[2, f, i])
     return out
 
 

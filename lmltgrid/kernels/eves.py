@@ -49,11 +49,16 @@ def rate_factor(recoil_energy: Array, flux: Array) -> Array:
     flux : shape (3, flavor, n)
         Flux moments F_k at the least energies of these recoils.
     """
+    _, n_flavor, n = flux.shape
     scale = 2.0 * G_FERMI**2 * M_ELECTRON / pi * CM2_PER_MEV_2
-    out = np.empty_like(flux)
-    out[0] = scale * flux[0]
-    out[1] = scale * (flux[0] - 2.0 * recoil_energy * flux[1] + recoil_energy**2 * flux[2])
-    out[2] = scale * M_ELECTRON * recoil_energy * flux[2]
+    out = np.empty((3, n_flavor, n))
+    for f in range(n_flavor):
+        for i in range(n):
+            energy = recoil_energy[i]
+            f0, f1, f2 = flux[0, f, i], flux[1, f, i], flux[2, f, i]
+            out[0, f, i] = scale * f0
+            out[1, f, i] = scale * (f0 - 2.0 * energy * f1 + energy**2 * f2)
+            out[2, f, i] = scale * M_ELECTRON * energy * f2
     return out
 
 

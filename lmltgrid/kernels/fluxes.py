@@ -71,7 +71,7 @@ def flux_moments(
     n_panel, n_flavor, _ = legendre.shape
     above = np.zeros((n_panel + 1, 3, n_flavor))
     for p in range(n_panel - 1, -1, -1):
-        above[p] = above[p + 1]
+        _copy(above[p + 1], above[p])
         left, right = edges[p], edges[p + 1]
         _add_panel(left, right, left, right, legendre[p], nodes, weights, above[p])
     out = np.zeros((3, n_flavor, e_min.size))
@@ -80,14 +80,24 @@ def flux_moments(
         if e_min[i] >= edges[-1]:
             continue
         if e_min[i] <= edges[0]:
-            out[:, :, i] = above[0]
-            continue
-        p = np.searchsorted(edges, e_min[i], side="right") - 1
-        part[:] = above[p + 1]
-        left, right = edges[p], edges[p + 1]
-        _add_panel(e_min[i], right, left, right, legendre[p], nodes, weights, part)
-        out[:, :, i] = part
+            _copy(above[0], part)
+        else:
+            p = np.searchsorted(edges, e_min[i], side="right") - 1
+            _copy(above[p + 1], part)
+            left, right = edges[p], edges[p + 1]
+            _add_panel(e_min[i], right, left, right, legendre[p], nodes, weights, part)
+        for k in range(3):
+            for f in range(n_flavor):
+                out[k, f, i] = part[k, f]
     return out
+
+
+@kernel
+def _copy(source: Array, out: Array) -> None:
+    """Copy a small matrix; array assignment would compile twenty times as long."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = source[i, j]
 
 
 @kernel

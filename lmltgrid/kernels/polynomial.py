@@ -20,7 +20,6 @@ Array = NDArray[np.float64]
 ORDERS = 3  # powers 0, 1, 2 of x = g^2
 
 
-@kernel
 def nuclear_weights(
     charges: Array, mixing: float, loop: bool, proton: Array, neutron: float
 ) -> Array:
@@ -73,7 +72,6 @@ def nuclear_weights(
     return out
 
 
-@kernel
 def electron_weights(charges: Array, mixing: float, loop: bool, sin2_theta_w: float) -> Array:
     """Return the weights of the electron basis, shape (order, eves.N_BASIS, flavor).
 

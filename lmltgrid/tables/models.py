@@ -132,6 +132,13 @@ def build(
     return Model(name, title, all_charges, number, str(mixing), anomaly_free)
 
 
+def from_dict(content: Mapping[str, Any]) -> Model:
+    """Return the model that `Model.as_dict` wrote."""
+    mixing = content["mixing"] if content["eps_over_g"] is None else content["eps_over_g"]
+    model = build(content["name"], content["title"], content["charges"], mixing)
+    return replace(model, mixing_name=content["mixing"], anomaly_free=bool(content["anomaly_free"]))
+
+
 def cancels_anomalies(charges: tuple[float, float, float, float, float]) -> bool:
     """Whether vector charges cancel the gauge anomalies (AC22 eq. 3.11).
 

@@ -1,0 +1,404 @@
+"""Scans from end to end: specification to store, resume, status, verification, summary.
+
+A store is enough to go on with: it holds the specification, the models and the moments, so a scan
+is resumed without the files it was started from.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from lmltgrid import cluster as executors
+from lmltgrid import grid, scan
+from lmltgrid import store as stores
+from lmltgrid.datafiles import manifest
+from lmltgrid.errors import LmltgridError, SpecificationError
+from lmltgrid.spec import ScanSpec, read_spec, validate
+from lmltgrid.tables import models
+from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
+
+PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
+SUMMARY_MASSES: Final = (1.0, 10.0, 100.0)  # MeV
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a scan ended, and what it found.
+
+    Attributes
+    ----------
+    store
+        The store.
+    report
+        Units and bytes, see `lmltgrid.scan.Report.as_dict`.
+    exit_code
+        What the command returns.
+    summary
+        Limits and discovery exposures, see `summarize`; empty unless the scan is complete.
+    figure
+        A picture of the first plane, if one could be drawn.
+    """
+
+    store: Path
+    report: dict[str, Any]
+    exit_code: int
+    summary: dict[str, Any]
+    figure: Path | None
+
+
+def layout(plan: grid.GridPlan) -> stores.StoreLayout:
+    """Return the layout of the store that a plan fills."""
+    groups = []
+    for experiment in plan.experiments:
+        attrs = grid.coordinate_attributes(experiment)
+        shape, chunks = plan.shape(experiment), plan.chunks(experiment)
+        arrays = tuple(
+            stores.ArrayLayout(
+                name=variable.name,
+                dims=GRID_DIMS,
+                shape=shape,
+                chunks=chunks,
+                dtype=plan.spec.dtype,
+                attrs={"units": variable.units, "long_name": variable.long_name},
+            )
+            for variable in GRID_VARIABLES
+        )
+        coordinates: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
+            name: (values, dict(attrs[name]))
+            for name, values in plan.coordinates(experiment).items()
+        }
+        groups.append(
+            stores.GroupLayout(
+                path=f"grid/{experiment.name}",
+                arrays=arrays,
+                coordinates=coordinates,
+                attrs=grid.attributes(plan, experiment),
+            )
+        )
+    return stores.StoreLayout(tuple(groups), _provenance(plan), plan.identity)
+
+
+def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
+    """Return what the numbers come from: specification, data files with sources, versions."""
+    known = manifest()
+    data = {
+        name: {
+            "sha256": digest,
+            "source": known.get(name, {}).get("source", "user"),
+            "doi": known.get(name, {}).get("doi", ""),
+        }
+        for name, digest in plan.data_files.items()
+    }
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "title": plan.spec.title or "lmltgrid scan",
+        "specification": plan.spec.model_dump_json(),
+        "models": json.dumps([model.as_dict() for model in plan.models]),
+        "exposure": json.dumps({e.name: plan.exposures(e).tolist() for e in plan.experiments}),
+        "oscillation": plan.oscillation.model_dump_json(),
+        "data_files": json.dumps(data),
+        "versions": json.dumps(versions | {"python": platform.python_version()}),
+    }
+
+
+def run(
+    spec_path: Path,
+    *,
+    store: Path | None = None,
+    experiments: Path | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
+    until: float | None = None,
+    quiet: bool = False,
+) -> Outcome:
+    """Run the scan of a specification file, or go on with it if its store exists.
+
+    Parameters
+    ----------
+    spec_path
+        The TOML file.
+    store
+        The store; else ``run.store`` of the specification, else the file's name with ``.zarr``.
+    experiments
+        Folder of a user's own experiments.
+    cluster, workers
+        Override ``run.cluster`` and ``run.workers``.
+    until
+        Stop after so many seconds with everything saved.
+    quiet
+        No progress on stderr.
+
+    Raises
+    ------
+    SpecificationError
+        The specification is not valid, or the store is that of another scan.
+    MachineError
+        There is no room.
+    """
+    spec = read_spec(spec_path)
+    plan = grid.make_plan(spec, experiments=experiments, where=str(spec_path))
+    target = store or Path(spec.run.store or f"{Path(spec_path).stem}.zarr")
+    begun = time.monotonic()
+    if not target.exists():
+        new = layout(plan)
+        stores.require_room(target, stores.layout_bytes(new))
+        stores.create_store(target, new, grid.compute_moments(plan))
+    report = _compute(target, spec, plan.identity, cluster, workers, until, quiet=quiet)
+    report["seconds_in_all"] = time.monotonic() - begun
+    return _outcome(target, plan, report, experiments)
+
+
+def resume(
+    store: Path,
+    *,
+    experiments: Path | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
+    until: float | None = None,
+    quiet: bool = False,
+) -> Outcome:
+    """Finish the scan of a store; parameters as those of `run`."""
+    spec = _stored_spec(store)
+    plan = _stored_plan(store, experiments)
+    report = _compute(store, spec, None, cluster, workers, until, quiet=quiet)
+    return _outcome(store, plan, report, experiments)
+
+
+def _stored_plan(path: str | Path, experiments: Path | None) -> grid.GridPlan | None:
+    """Return the plan of a store, or None if its experiments are not at hand any more."""
+    try:
+        return grid.make_plan(_stored_spec(path), experiments=experiments, where=str(path))
+    except SpecificationError:
+        if experiments is not None:
+            raise
+        return None
+
+
+def _compute(
+    path: Path,
+    spec: ScanSpec,
+    identity: str | None,
+    cluster_name: str | None,
+    workers: int | None,
+    until: float | None,
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    stop = None if until is None else datetime.now(UTC) + timedelta(seconds=until)
+    evaluator = scan.Evaluator(load_states, evaluate)
+    with _executor(spec, cluster_name, workers) as executor, _reporter(quiet) as reporter:
+        report = scan.run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
+    return report.as_dict()
+
+
+def _executor(spec: ScanSpec, name: str | None, workers: int | None) -> executors.Executor:
+    chosen, count = name or spec.run.cluster, workers or spec.run.workers
+    if chosen == "in-process":
+        return executors.in_process(count or 1)
+    if chosen == "local":
+        return executors.local(count, spec.run.memory_mb)
+    raise SpecificationError(
+        f"cluster: {chosen!r} is given; allowed: in-process, local; choose one of them"
+    )
+
+
+@contextmanager
+def _reporter(quiet: bool) -> Iterator[scan.Reporter | None]:
+    if quiet:
+        yield None
+    else:
+        with scan.show_progress() as reporter:
+            yield reporter
+
+
+def load_states(path: str) -> dict[str, grid.GridState]:
+    """Return what fills the chunks of a store, by group; runs once in each worker."""
+    attrs = stores.open_store(path).attrs
+    spec = _stored_spec(path)
+    chosen = [models.from_dict(entry) for entry in json.loads(attrs["models"])]
+    moments = stores.read_moments(path)
+    exposures = json.loads(attrs["exposure"])
+    return {
+        f"grid/{name}": grid.make_state(own, chosen, spec, np.array(exposures[name]))
+        for name, own in moments.items()
+    }
+
+
+def evaluate(
+    states: dict[str, grid.GridState], group: str, index: tuple[slice, ...]
+) -> dict[str, NDArray[Any]]:
+    """Fill one unit of a store."""
+    return grid.evaluate(states[group], index)
+
+
+def _stored_spec(path: str | Path) -> ScanSpec:
+    text = stores.open_store(path).attrs["specification"]
+    return validate(ScanSpec, json.loads(text), f"{path}: specification")
+
+
+def open_store(path: str | Path) -> xr.DataTree:
+    """Open a store lazily; missing units read as NaN, with a warning."""
+    return stores.open_grid(path)
+
+
+def status(path: str | Path) -> dict[str, Any]:
+    """Return the state of a store, see `lmltgrid.store.status`."""
+    return stores.status(path)
+
+
+def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
+    """Compare a store with its records; ``deep`` reads every byte and recomputes a sample.
+
+    Returns
+    -------
+    dict
+        ``ok``, ``problems`` (one sentence each), ``units``, ``finished``, ``recomputed``.
+    """
+    held = stores.open_store(path)
+    recompute = None
+    if deep:
+        states = load_states(str(path))
+
+        def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
+            return evaluate(states, group, index)
+
+    report = held.verify(deep=deep, evaluate=recompute)
+    return {
+        "ok": report.ok,
+        "problems": [*report.files.values(), *report.damaged.values()],
+        "units": report.units,
+        "finished": report.finished,
+        "recomputed": report.recomputed,
+    }
+
+
+def repair(path: str | Path) -> int:
+    """Mark damaged units for `resume` to compute anew; return their number."""
+    found = stores.open_store(path).verify(deep=True)
+    with _reporter(quiet=False) as reporter:
+        return scan.repair(path, found, reporter.message if reporter else lambda _: None)
+
+
+def _outcome(
+    path: Path, plan: grid.GridPlan | None, report: dict[str, Any], experiments: Path | None
+) -> Outcome:
+    summary: dict[str, Any] = {}
+    figure = None
+    if report["ending"] == "complete" and plan is not None:
+        summary = _summarize(plan, experiments)
+        figure = draw(path, plan)
+    return Outcome(path, report, int(report["exit_code"]), summary, figure)
+
+
+def summarize(store: str | Path, *, experiments: Path | None = None) -> dict[str, Any]:
+    """Return the physics of a store's scan in short.
+
+    Returns
+    -------
+    dict
+        ``limits`` and ``discovery``: a list of cases each; empty without the experiments.
+    """
+    plan = _stored_plan(store, experiments)
+    return {} if plan is None else _summarize(plan, experiments)
+
+
+def _summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
+    """Return the physics of a scan in short: limits, and exposures for a 5-sigma discovery.
+
+    Limits are those of the experiment's own exposure (or the nearest of the scan) at the lowest
+    threshold; discovery exposures are for the benchmark points of P21 Table 1 at every threshold.
+    """
+    from lmltgrid.analysis.discovery import discovery
+    from lmltgrid.analysis.limits import limits
+
+    masses = [m for m in SUMMARY_MASSES if _inside(m, plan.spec.mass.points())]
+    masses = masses or [float(plan.spec.mass.points()[0])]
+    out: dict[str, Any] = {"limits": [], "discovery": []}
+    for experiment, model, metallicity in _cases(plan):
+        options: dict[str, Any] = {
+            "model": model,
+            "metallicity": metallicity,
+            "oscillation": plan.spec.oscillation,
+            "atomic": plan.spec.atomic,
+            "couplings": plan.spec.couplings,
+            "experiments": experiments,
+        }
+        thresholds = plan.thresholds(experiment)
+        found = limits(
+            experiment.name,
+            mass=masses,
+            threshold=float(thresholds[0]),
+            exposure=nearest(plan.exposures(experiment), experiment.spec.exposure_tonne_year),
+            **options,
+        )
+        case = {"experiment": experiment.name, "model": model.name, "metallicity": metallicity}
+        units = {"unit": experiment.unit}
+        out["limits"].append(case | units | _limit_rows(found))
+        for benchmark in models.benchmarks().values():
+            mass, coupling = benchmark.mass, benchmark.coupling
+            line = discovery(
+                experiment.name, mass=mass, coupling=coupling, threshold=thresholds, **options
+            )
+            point = {"mass": mass, "coupling": coupling}
+            values = [None if np.isnan(v) else float(v) for v in line["exposure"].values]
+            row = {"benchmark": benchmark.name, "threshold": thresholds.tolist()}
+            out["discovery"].append(case | units | point | row | {"exposure": values})
+    return out
+
+
+def _cases(plan: grid.GridPlan) -> Iterator[tuple[Any, models.Model, str]]:
+    for experiment in plan.experiments:
+        for model in plan.models:
+            for metallicity in plan.spec.metallicity:
+                yield experiment, model, metallicity
+
+
+def _limit_rows(found: xr.Dataset) -> dict[str, Any]:
+    from lmltgrid.analysis.limits import as_lists
+
+    attrs = {k: found.attrs[k] for k in ("test", "sided", "cl", "threshold", "exposure")}
+    return {**attrs, "mass": found["mass"].values.tolist(), "excluded": as_lists(found)}
+
+
+def _inside(value: float, axis: NDArray[np.float64]) -> bool:
+    return bool(axis[0] <= value <= axis[-1])
+
+
+def nearest(axis: NDArray[np.float64], value: float) -> float:
+    """Return the point of an axis that is nearest in ratio."""
+    return float(axis[np.argmin(np.abs(np.log(axis / value)))])
+
+
+def draw(path: Path, plan: grid.GridPlan) -> Path | None:
+    """Draw the first plane of a store beside it; a scan does not fail for want of a picture."""
+    experiment = plan.experiments[0]
+    exposure = nearest(plan.exposures(experiment), experiment.spec.exposure_tonne_year)
+    if min(plan.shape(experiment)[-2:]) < 2:
+        return None
+    figure = path.with_suffix(".png")
+    try:
+        from lmltgrid.views import plots
+
+        plane = stores.open_grid(path)[f"grid/{experiment.name}"].to_dataset()
+        chosen = plane.isel(model=0, metallicity=0, threshold=0).sel(
+            exposure=exposure, method="nearest"
+        )
+        plots.save(plots.plane(chosen["significance"].load()), figure)
+    except (LmltgridError, ImportError) as error:
+        warnings.warn(f"no figure: {error}", stacklevel=2)
+        return None
+    return figure
