@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lmltgrid import datafiles, detector
 from lmltgrid import moments as basis
 from lmltgrid.errors import MachineError, SpecificationError
-from lmltgrid.kernels import polynomial, statistics
+from lmltgrid.kernels import plane, polynomial
 from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.tables import models, nuclei, oscillation, solar
 from lmltgrid.tables.experiments import Experiment, catalog
@@ -292,23 +292,22 @@ def evaluate(state: GridState, index: Index) -> dict[str, NDArray[Any]]:
     background = state.background[index[2]]
     shape = (*chunk.shape[:3], exposure.size, chunk.shape[-1], x.size)
     counts = np.empty(shape, dtype=state.dtype)
-    significance = np.empty(shape, dtype=state.dtype)
-    plane = np.empty(shape[-2:])
+    significance = np.empty((*shape[:4], shape[4] * shape[5]), dtype=state.dtype)
+    points = np.empty(shape[-2:])
     for place in np.ndindex(*shape[:3]):
         coefficients = chunk[place].copy()
         coefficients[0] += background[place[2]]
-        null = float(coefficients[0, 0])
-        polynomial.rates(coefficients, x, plane)
-        np.multiply(exposure[:, None, None], plane, out=counts[place], casting="same_kind")
-        significance[place] = statistics.significance(
-            plane,
-            null,
+        polynomial.rates(coefficients, x, points)
+        np.multiply(exposure[:, None, None], points, out=counts[place], casting="same_kind")
+        plane.significance(
+            points.ravel(),
+            float(coefficients[0, 0]),
             exposure,
-            test=state.test,
-            sided=state.sided,
-            dtype=np.dtype(state.dtype).type,
+            state.test == "exclusion",
+            state.sided == "two",
+            significance[place],
         )
-    return {"counts": counts, "significance": significance}
+    return {"counts": counts, "significance": significance.reshape(shape)}
 
 
 def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
