@@ -59,7 +59,8 @@ def _power_series(shift: int) -> Array:
     def slope(series: Array) -> Array:
         return np.append(np.arange(1, size) * series[1:], 0.0)
 
-    def over_eta(series: Array) -> Array:  # the constant term is zero in exact arithmetic
+    def over_eta(series: Array) -> Array:
+        # the constant term, with that of Stirling's series, is zero: no pole at eta = 0
         return np.append(series[1:], 0.0)
 
     mu = np.zeros(size)  # lam - 1, from mu dmu/deta = eta (1 + mu)
@@ -75,15 +76,12 @@ def _power_series(shift: int) -> Array:
     e1 = over_eta(first - shift * log_lam)
     d1 = slope(e1)
     d1d1 = times(d1, d1)
-    rest = d1 - 0.5 * times(e1, e1)
-    rest[0] += 1.0 / 12.0
-    e2 = over_eta(rest)
+    e2 = over_eta(d1 - 0.5 * times(e1, e1))
     d2 = slope(e2)
-    e3 = over_eta(slope(e2) - 0.5 * d1d1 - times(e1, e2))
+    e3 = over_eta(d2 - 0.5 * d1d1 - times(e1, e2))
     d3 = slope(e3)
-    rest = d3 - times(d1, d2) + times(d1d1, d1) / 3.0 - times(e1, e3) - 0.5 * times(e2, e2)
-    rest[0] -= 1.0 / 360.0
-    e4 = over_eta(rest)
+    rest = d3 - times(d1, d2) + times(d1d1, d1) / 3.0
+    e4 = over_eta(rest - times(e1, e3) - 0.5 * times(e2, e2))
     rest = slope(e4) - times(d1, d3) - 0.5 * times(d2, d2) + times(d1d1, d2 - 0.25 * d1d1)
     e5 = over_eta(rest - times(e1, e4) - times(e2, e3))
     return np.stack([e1, e2, e3, e4, e5], axis=1)[: _DEGREE + 1].copy()
