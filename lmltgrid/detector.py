@@ -9,6 +9,7 @@ shifts the fractional resolution, which is capped at its value at t50 (P21 secti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ class ChannelResponse:
     threshold: float
     atomic: AtomicFactor | None = None
 
-    @property
+    @cached_property
     def _edges(self) -> tuple[float, float, float, float]:
         """Threshold and t50 in the channel's scale; window in keV_ee."""
         own = threshold_in(self.experiment, self.channel, self.threshold)
@@ -105,6 +106,10 @@ class ChannelResponse:
 
     def efficiency_knots(self) -> Array:
         """Return where the extended efficiency has a kink, keV; its ends are the outermost."""
+        return self._knots
+
+    @cached_property
+    def _knots(self) -> Array:
         own, t50, _, _ = self._edges
         curve = self.experiment.efficiency[self.channel]
         top = curve.energy[int(np.argmax(curve.value))]
@@ -141,7 +146,7 @@ class ChannelResponse:
 
     def range(self) -> tuple[float, float]:
         """Return the true recoil energies (keV) between which the response is not zero."""
-        knots = self.efficiency_knots()
+        knots = self._knots
         high = self.window[1]
         spill = high + TAIL_SIGMAS * float(self.sigma(np.array([high]))[0]) * 1.5
         if self.channel == "nr":
@@ -159,11 +164,20 @@ class ChannelResponse:
             Range of the integral, keV.
         """
         own, t50, _, _ = self._edges
-        kinks = [self.efficiency_knots(), extra, np.array([low, high, own, t50])]
+        kinks = [self._knots, extra, np.array([low, high, own, t50])]
         if self.atomic is not None:
             kinks.append(self.atomic.edges)
         edges = np.unique(np.concatenate(kinks))
         return split_rule(edges[(edges >= low) & (edges <= high)], SUBPANEL, SUBPANEL_NODES)
+
+
+@lru_cache(maxsize=64)
+def gauss_legendre(order: int) -> tuple[Array, Array]:
+    """Return nodes and weights of the Gauss-Legendre rule on [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes.setflags(write=False)
+    weights.setflags(write=False)
+    return nodes, weights
 
 
 def split_rule(edges: Array, width: float, order: int) -> tuple[Array, Array]:
@@ -172,15 +186,13 @@ def split_rule(edges: Array, width: float, order: int) -> tuple[Array, Array]:
     Panels wider than ``width`` in log E are divided evenly; the weights are those of dE.
     """
     logs = np.log(edges)
-    parts = np.maximum(np.ceil(np.diff(logs) / width).astype(int), 1)
-    fine = np.concatenate(
-        [
-            np.linspace(a, b, n, endpoint=False)
-            for a, b, n in zip(logs, logs[1:], parts, strict=False)
-        ]
-        + [logs[-1:]]
-    )
-    nodes, weights = np.polynomial.legendre.leggauss(order)
+    steps = np.diff(logs)
+    parts = np.maximum(np.ceil(steps / width).astype(int), 1)
+    # the i-th part of a panel starts i/parts of the way through it
+    inside = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+    starts = np.repeat(logs[:-1], parts) + inside * np.repeat(steps / parts, parts)
+    fine = np.append(starts, logs[-1])
+    nodes, weights = gauss_legendre(order)
     half = 0.5 * np.diff(fine)
     points = np.exp((0.5 * (fine[1:] + fine[:-1]))[:, None] + half[:, None] * nodes)
     return points.ravel(), (points * half[:, None] * weights).ravel()

@@ -10,7 +10,7 @@ from typing import ClassVar
 class LmltgridError(Exception):
     """Base of every error that lmltgrid raises on purpose.
 
-    ``exit_code`` is what the command line returns for it (ARCHITECTURE, section 6).
+    ``exit_code`` is what the command line returns for it.
     """
 
     exit_code: ClassVar[int] = 1

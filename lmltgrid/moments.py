@@ -116,7 +116,7 @@ def _channel(
 ) -> tuple[Array, Array]:
     """Return moments (threshold, bin, mass, basis, flavor) and their error (threshold, bin)."""
     target = nuclei.target(experiment.spec.target)
-    probes = masses[np.unique(np.linspace(0, masses.size - 1, _PROBES).astype(int))]
+    probes = np.unique(np.linspace(0, masses.size - 1, _PROBES).astype(int))
 
     def folded(at: Array, extra_nodes: int) -> Array:
         grid = _grid(channel, responses, target, metallicity, oscillation, extra_nodes)
@@ -125,7 +125,7 @@ def _channel(
         return _moments(channel, spectra, q2, matrix, at)
 
     values = folded(masses, 0)
-    coarse, fine = folded(probes, 0), folded(probes, _MORE_NODES)
+    coarse, fine = values[:, probes], folded(masses[probes], _MORE_NODES)
     # relative to the largest flavor: a basis function that no source feeds has no scale of its own
     scale = np.abs(fine).max(axis=-1, keepdims=True)
     ratio = np.divide(np.abs(fine - coarse), scale, out=np.zeros_like(fine), where=scale > 0.0)

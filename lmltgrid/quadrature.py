@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lmltgrid.detector import ChannelResponse
+from lmltgrid.detector import ChannelResponse, gauss_legendre
 from lmltgrid.kernels import cevns, eves, fluxes
 from lmltgrid.kernels.response import project
 from lmltgrid.tables import solar
@@ -81,7 +81,7 @@ def _legendre(
     s: solar.SolarSource, edges: Array, metallicity: str, oscillation: Oscillation
 ) -> Array:
     """Return the Legendre coefficients of flux times probability, shape (panel, flavor, order)."""
-    nodes, weights = np.polynomial.legendre.leggauss(FLUX_NODES)
+    nodes, weights = gauss_legendre(FLUX_NODES)
     centers, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
     energy = (centers[:, None] + half[:, None] * nodes).ravel()
     p = probabilities(energy, s.name, metallicity, oscillation)
@@ -100,7 +100,7 @@ def flux_moments(e_min: Array, metallicity: str, oscillation: Oscillation) -> Ar
     ----------
     e_min : shape (n,), MeV
     """
-    nodes, weights = np.polynomial.legendre.leggauss(CUT_NODES)
+    nodes, weights = gauss_legendre(CUT_NODES)
     total = np.zeros((3, 3, e_min.size))
     for source in sources(metallicity, oscillation):
         if source.line_energy.size:
@@ -151,7 +151,7 @@ def recoil_grid(low: float, high: float, kinks: Array, extra_nodes: int = 0) -> 
     nodes, first = [], [0]
     for a, b in pairwise(np.log(panels)):
         order = extra_nodes + (NARROW_NODES if b - a < NARROW else PANEL_NODES)
-        x, _ = np.polynomial.legendre.leggauss(order)
+        x, _ = gauss_legendre(order)
         nodes.append(np.exp(0.5 * (a + b) + 0.5 * (b - a) * x))
         first.append(first[-1] + order)
     return RecoilGrid(panels, np.array(first), np.concatenate(nodes))

@@ -150,7 +150,7 @@ class RunSpec(Spec):
 
     cluster: Literal["in-process", "local"] = "in-process"
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None
-    memory_mb: Annotated[int, Field(ge=200)] = 500
+    memory_mb: Annotated[int, Field(ge=400)] = 1000
     chunk_mb: Annotated[float, Field(ge=0.01, le=64)] = 6.0
     store: str | None = None
 

@@ -25,7 +25,7 @@ M_MUON: Final = 105.6583755  # MeV
 M_TAU: Final = 1776.86  # MeV
 G_FERMI: Final = 1.1663787e-11  # MeV^-2
 
-# Weak mixing angle: a convention, named in every output (PHYSICS, section 2)
+# Weak mixing angle: a convention, named in every output
 SIN2_THETA_W: Final = {
     "msbar": 0.23122,  # MS-bar at M_Z, PDG (2020); P20 and P21
     "low-energy": 0.2387,  # zero momentum transfer; B22 and LX22

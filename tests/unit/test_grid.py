@@ -1,0 +1,140 @@
+"""The plan of a scan and what fills its chunks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lmltgrid import grid
+from lmltgrid.errors import MachineError, SpecificationError, UnknownNameError
+from lmltgrid.kernels.poisson import z_discovery, z_exclusion
+from lmltgrid.spec import ScanSpec, validate
+
+SMALL = {
+    "models": ["Lmu-Ltau", "Lmu"],
+    "mixing": "amaral2021",
+    "experiments": ["darwin-nr"],
+    "oscillation": "amaral2021",
+    "mass": {"values": [5.0, 15.0, 100.0]},
+    "coupling": {"log": {"start": 1e-5, "stop": 1e-2, "num": 5}},
+    "exposure": {"values": [1.0, 200.0]},
+    "threshold": {"values": [1.0, 3.0]},
+    "dtype": "float64",
+}
+
+
+def plan_of(**changes):
+    return grid.make_plan(validate(ScanSpec, SMALL | changes, "scan.toml"), where="scan.toml")
+
+
+def whole(plan):
+    return tuple(slice(0, n) for n in plan.shape(plan.experiments[0]))
+
+
+def fill(plan):
+    experiment = plan.experiments[0]
+    moments = grid.compute_moments(plan)[experiment.name]
+    state = grid.make_state(moments, plan.models, plan.spec, plan.exposures(experiment))
+    return state, grid.evaluate(state, whole(plan))
+
+
+def test_counts_are_exposure_times_the_quadratic():
+    plan = plan_of()
+    state, chunk = fill(plan)
+    x = plan.spec.coupling.points() ** 2
+    c = state.coefficients[1, 0, 1][:, 2]  # Lmu, GS98, 3 keV, 100 MeV
+    expected = 200.0 * (c[0] + state.background[1] + x * (c[1] + x * c[2]))
+    # the same sum in another order
+    assert chunk["counts"][1, 0, 1, 1, 2] == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("test", ["discovery", "exclusion"])
+@pytest.mark.parametrize("sided", ["one", "two"])
+def test_significance_is_that_of_the_scalar_kernel(test, sided):
+    plan = plan_of(statistic={"test": test, "sided": sided})
+    state, chunk = fill(plan)
+    scalar = z_discovery if test == "discovery" else z_exclusion
+    null = state.exposure * (state.coefficients[0, 0, 0, 0, 0] + state.background[0])
+    counts, found = chunk["counts"][0, 0, 0], chunk["significance"][0, 0, 0]
+    for place in np.ndindex(counts.shape):
+        exact = scalar(counts[place], null[place[0]], sided == "two")
+        # 1e-11 is the accuracy of the tables in the count
+        assert found[place] == pytest.approx(exact, rel=1e-11, abs=1e-11)
+
+
+def test_virtual_grid_and_any_chunk_give_the_same_numbers():
+    plan = plan_of(run={"chunk_mb": 0.01})
+    _, chunk = fill(plan)
+    lazy = grid.virtual(plan)["darwin-nr"]
+    assert lazy["significance"].chunks is not None
+    for name, values in chunk.items():
+        np.testing.assert_array_equal(lazy[name].values, values)
+    assert lazy["threshold"].attrs["energy_scale"] == "nuclear_recoil"
+
+
+def test_chunks_hold_whole_planes_and_keep_the_wanted_size():
+    plan = plan_of(
+        mass={"log": {"start": 1, "stop": 300, "num": 200}},
+        coupling={"log": {"start": 1e-5, "stop": 1e-2, "num": 200}},
+        exposure={"log": {"start": 1, "stop": 1000, "num": 40}},
+        dtype="float32",
+        run={"chunk_mb": 4.0},
+    )
+    chunks = plan.chunks(plan.experiments[0])
+    assert chunks == (1, 1, 1, 26, 200, 200)  # 26 planes of 160 kB
+    assert plan.points == 2 * 2 * 40 * 200 * 200
+
+
+def test_exposure_and_threshold_default_to_the_experiment():
+    plan = plan_of(exposure=None, threshold=None)
+    assert plan.exposures(plan.experiments[0]).tolist() == [200.0]
+    assert plan.thresholds(plan.experiments[0])[0] == plan.experiments[0].threshold
+
+
+def test_identity_depends_on_the_numbers_alone():
+    base = plan_of().identity
+    assert plan_of(run={"cluster": "local", "workers": 2}).identity == base
+    assert plan_of(title="another title").identity == base
+    others = [
+        plan_of(mixing=-0.01),
+        plan_of(oscillation="nufit60"),
+        plan_of(metallicity=["AGSS09met"]),
+        plan_of(mass={"values": [5.0, 15.0, 100.1]}),
+        plan_of(statistic={"test": "exclusion"}),
+        plan_of(dtype="float32"),
+        plan_of(experiments=["lz-nr"], threshold={"values": [1.0, 3.0]}),
+    ]
+    assert len({base, *(plan.identity for plan in others)}) == len(others) + 1
+
+
+def test_user_model_is_part_of_the_plan():
+    entry = {"name": "mine", "charges": {"e": 1, "mu": -2, "tau": 1}}
+    plan = plan_of(models=[], model=[entry], mixing=None)
+    assert plan.models[0].mixing == "loop"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"models": ["Lmu-Ltaw"]}, UnknownNameError, "scan.toml: models: unknown model 'Lmu-Ltaw'; did you mean 'Lmu-Ltau'?"),
+        ({"experiments": ["darwin"]}, UnknownNameError, "scan.toml: experiments: unknown experiment 'darwin'"),
+        ({"oscillation": "nufit61"}, UnknownNameError, "did you mean 'nufit60'?"),
+        ({"threshold": {"values": [0.5, 1.0]}}, SpecificationError, "scan.toml: threshold: 0.5 keV_nr is given for darwin-nr; its detector model is valid from 0.7 keV_nr; raise the threshold"),
+        ({"threshold": {"values": [1.0, 200.0]}}, SpecificationError, "its window ends at 30 keV_ee; lower the threshold"),
+        ({"models": ["B-L"], "mixing": "loop"}, SpecificationError, "purely leptonic charges"),
+        ({"model": [{"name": "B-L", "charges": {"mu": 1}}]}, SpecificationError, "is the name of a catalog model; choose another"),
+    ],
+)  # fmt: skip
+def test_refusals_name_file_and_key(changes, error, words):
+    with pytest.raises(error) as caught:
+        plan_of(**changes)
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_moments_that_do_not_fit_are_refused():
+    axis = {"log": {"start": 1, "stop": 300, "num": 100_000}}
+    thresholds = {"log": {"start": 0.7, "stop": 5, "num": 100_000}}
+    with pytest.raises(MachineError, match="take fewer masses or thresholds") as caught:
+        plan_of(mass=axis, threshold=thresholds)
+    assert caught.value.exit_code == 6
