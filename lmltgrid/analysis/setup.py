@@ -67,7 +67,7 @@ def conventions(
     Parameters
     ----------
     model
-        Name in the catalog, or a model.
+        Name in the catalog, charges as ``e=1,mu=-2,tau=1``, or a model.
     metallicity
         "GS98" or "AGSS09met".
     oscillation
@@ -93,7 +93,7 @@ def conventions(
     ):
         if given not in known:
             raise unknown_name(kind, given, known, kind)
-    resolved = models.find(model, _mixing(mixing)) if isinstance(model, str) else model
+    resolved = models.parse(model, _mixing(mixing)) if isinstance(model, str) else model
     return Conventions(
         model=resolved,
         metallicity=metallicity,  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lmltgrid.datafiles import read_toml
 from lmltgrid.errors import SpecificationError
 from lmltgrid.registry import Registry
-from lmltgrid.spec import ModelSpec
+from lmltgrid.spec import Charges, ModelSpec, validate
 from lmltgrid.units import E_CHARGE, M_MUON, M_TAU
 
 MODELS_FILE: Final = "models.toml"
@@ -167,15 +167,47 @@ def find(name: str, mixing: str | float | None = None, where: str = "model") -> 
     return build(name, model.title, charges, mixing, anomaly_free=free, where=where)
 
 
+def parse(text: str, mixing: str | float | None = None, where: str = "model") -> Model:
+    """Return a catalog model by its name, or one of a user's charges, as ``e=1,mu=-2,tau=1``.
+
+    Raises
+    ------
+    UnknownNameError
+        The catalog has no such model.
+    SpecificationError
+        A charge is not a number, or the mixing does not fit the charges.
+    """
+    if "=" not in text:
+        return find(text, mixing, where)
+    pairs = [part.partition("=") for part in text.split(",")]
+    content = {key.strip(): _charge(value, f"{where}: {text}") for key, _, value in pairs}
+    charges = validate(Charges, content, where)
+    return _of_charges(text.replace(" ", ""), charges, mixing, where)
+
+
+def _charge(text: str, where: str) -> float:
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        raise SpecificationError(
+            f"{where}: the charge {text.strip()!r} is not a number; write it as 1, -0.5 or 1/3"
+        ) from None
+
+
 def from_spec(spec: ModelSpec, mixing: str | float | None, where: str) -> Model:
     """Return the model of a ``[[model]]`` table; ``mixing`` is the scan's, its own goes first."""
     chosen = spec.mixing if spec.mixing is not None else mixing
     if spec.charges is None:
         base = find(str(spec.base), chosen, where)
         return replace(base, name=spec.name)
-    charges = spec.charges.model_dump()
-    if chosen is None:
-        leptonic = not charges["u"] and not charges["d"]
-        neutral = abs(charges["e"] + charges["mu"] + charges["tau"]) < 1e-12
-        chosen = "loop" if leptonic and neutral else 0.0
-    return build(spec.name, "user charges", charges, chosen, where=where)
+    return _of_charges(spec.name, spec.charges, chosen, where)
+
+
+def _of_charges(name: str, charges: Charges, mixing: str | float | None, where: str) -> Model:
+    """Return a user's model; its mixing is the loop where that is defined, else none."""
+    values = charges.model_dump()
+    if mixing is None:
+        leptonic = not values["u"] and not values["d"]
+        neutral = abs(values["e"] + values["mu"] + values["tau"]) < 1e-12
+        mixing = "loop" if leptonic and neutral else 0.0
+    return build(name, "user charges", values, mixing, where=where)
