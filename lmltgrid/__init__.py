@@ -1,5 +1,103 @@
-"""Distributed grid scans of light-mediator searches with neutrinos."""
+"""Distributed grid scans of light-mediator searches with neutrinos.
+
+Functions that take and return xarray objects with units; `moments` is the module of the basis
+moments. Nothing is imported before it is used, so ``import lmltgrid`` is quick.
+
+Examples
+--------
+>>> import lmltgrid
+>>> found = lmltgrid.limits("darwin-nr", model="Lmu-Ltau", mass=[1.0, 10.0, 100.0])
+>>> sorted(found.data_vars)
+['high', 'low']
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from lmltgrid import moments
+    from lmltgrid.analysis.discovery import discovery
+    from lmltgrid.analysis.limits import contours, limits
+    from lmltgrid.analysis.points import events, spectrum
+    from lmltgrid.grid import load_spec
+    from lmltgrid.service import open_store as open  # noqa: A004 - the word for it
+    from lmltgrid.service import resume, run
+    from lmltgrid.spec import ScanSpec
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "contours",
+    "discovery",
+    "events",
+    "limits",
+    "load_spec",
+    "moments",
+    "open",
+    "resume",
+    "run",
+    "spectrum",
+    "virtual",
+]
+
+# where each public name lives; a module stands for itself
+_HOMES = {
+    "contours": "lmltgrid.analysis.limits:contours",
+    "discovery": "lmltgrid.analysis.discovery:discovery",
+    "events": "lmltgrid.analysis.points:events",
+    "limits": "lmltgrid.analysis.limits:limits",
+    "load_spec": "lmltgrid.grid:load_spec",
+    "moments": "lmltgrid.moments",
+    "open": "lmltgrid.service:open_store",
+    "resume": "lmltgrid.service:resume",
+    "run": "lmltgrid.service:run",
+    "spectrum": "lmltgrid.analysis.points:spectrum",
+}
+
+
+def virtual(
+    spec: ScanSpec | str | Path, *, experiments: str | Path | None = None
+) -> dict[str, xr.Dataset]:
+    """Return the grids of a scan as lazy datasets, by experiment, computed on demand.
+
+    They have the form and the numbers of a finished store, but nothing is stored.
+
+    Parameters
+    ----------
+    spec
+        From `load_spec`, or the TOML file.
+    experiments
+        Folder of a user's own experiments.
+
+    Raises
+    ------
+    SpecificationError
+        The specification says something that is not allowed.
+    """
+    from lmltgrid import grid
+    from lmltgrid.spec import ScanSpec, read_spec
+
+    read = spec if isinstance(spec, ScanSpec) else read_spec(Path(spec))
+    where = "scan" if isinstance(spec, ScanSpec) else str(spec)
+    folder = None if experiments is None else Path(experiments)
+    return grid.virtual(grid.make_plan(read, experiments=folder, where=where))
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = home.partition(":")
+    found = import_module(module)
+    value = getattr(found, attribute) if attribute else found
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -116,10 +116,10 @@ def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
 
 
 def run(
-    spec_path: Path,
+    spec_path: str | Path,
     *,
-    store: Path | None = None,
-    experiments: Path | None = None,
+    store: str | Path | None = None,
+    experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
     until: float | None = None,
@@ -149,9 +149,10 @@ def run(
     MachineError
         There is no room.
     """
+    spec_path, folder = Path(spec_path), None if experiments is None else Path(experiments)
     spec = read_spec(spec_path)
-    plan = grid.make_plan(spec, experiments=experiments, where=str(spec_path))
-    target = store or Path(spec.run.store or f"{Path(spec_path).stem}.zarr")
+    plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
+    target = Path(store or spec.run.store or f"{spec_path.stem}.zarr")
     begun = time.monotonic()
     if not target.exists():
         new = layout(plan)
@@ -159,23 +160,24 @@ def run(
         stores.create_store(target, new, grid.compute_moments(plan))
     report = _compute(target, spec, plan.identity, cluster, workers, until, quiet=quiet)
     report["seconds_in_all"] = time.monotonic() - begun
-    return _outcome(target, plan, report, experiments)
+    return _outcome(target, plan, report, folder)
 
 
 def resume(
-    store: Path,
+    store: str | Path,
     *,
-    experiments: Path | None = None,
+    experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
     until: float | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Finish the scan of a store; parameters as those of `run`."""
-    spec = _stored_spec(store)
-    plan = _stored_plan(store, experiments)
-    report = _compute(store, spec, None, cluster, workers, until, quiet=quiet)
-    return _outcome(store, plan, report, experiments)
+    path, folder = Path(store), None if experiments is None else Path(experiments)
+    spec = _stored_spec(path)
+    plan = _stored_plan(path, folder)
+    report = _compute(path, spec, None, cluster, workers, until, quiet=quiet)
+    return _outcome(path, plan, report, folder)
 
 
 def _stored_plan(path: str | Path, experiments: Path | None) -> grid.GridPlan | None:
@@ -351,11 +353,17 @@ def _summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
         for benchmark in models.benchmarks().values():
             mass, coupling = benchmark.mass, benchmark.coupling
             line = discovery(
-                experiment.name, mass=mass, coupling=coupling, threshold=thresholds, **options
+                experiment.name,
+                mass=mass,
+                coupling=coupling,
+                threshold=thresholds,
+                sided=plan.spec.statistic.sided,
+                **options,
             )
             point = {"mass": mass, "coupling": coupling}
             values = [None if np.isnan(v) else float(v) for v in line["exposure"].values]
-            row = {"benchmark": benchmark.name, "threshold": thresholds.tolist()}
+            how = {"sided": line.attrs["sided"], "sigmas": line.attrs["sigmas"]}
+            row = how | {"benchmark": benchmark.name, "threshold": thresholds.tolist()}
             out["discovery"].append(case | units | point | row | {"exposure": values})
     return out
 
@@ -397,7 +405,7 @@ def draw(path: Path, plan: grid.GridPlan) -> Path | None:
         chosen = plane.isel(model=0, metallicity=0, threshold=0).sel(
             exposure=exposure, method="nearest"
         )
-        plots.save(plots.plane(chosen["significance"].load()), figure)
+        plots.save(plots.plane(chosen[["significance"]].load()), figure)
     except (LmltgridError, ImportError) as error:
         warnings.warn(f"no figure: {error}", stacklevel=2)
         return None

@@ -24,8 +24,17 @@ from lmltgrid.tables.experiments import SCALE_OF, Channel
 from lmltgrid.tables.oscillation import parse, probabilities
 from lmltgrid.units import M_MUON
 
-# Names as physicists write them, beside those of the tables
-SOURCE_NAMES: Final = {"8B": "b8", "7Be": "be7", "13N": "n13", "15O": "o15", "17F": "f17"}
+# The reactions as physicists write them, and as the tables do
+SOURCE_NAMES: Final = {
+    "pp": "pp",
+    "pep": "pep",
+    "hep": "hep",
+    "7Be": "be7",
+    "8B": "b8",
+    "13N": "n13",
+    "15O": "o15",
+    "17F": "f17",
+}
 
 # (g-2)_mu: measured minus predicted, in units of 1e-11, and its error
 DELTA_A_MU: Final = {"P21": (251.0, 59.0), "P20": (279.0, 76.0)}
@@ -217,7 +226,9 @@ def oscillations(
     """
     energies = axis(energy, "energy", unit="MeV")
     parameters = parse(oscillation)
-    name = SOURCE_NAMES.get(source, source)
+    if source not in SOURCE_NAMES:
+        raise unknown_name("source", source, SOURCE_NAMES, "source")
+    name = SOURCE_NAMES[source]
     values = probabilities(energies, name, metallicity, parameters)
     label = {"units": "1", "long_name": "probability at Earth"}
     return xr.Dataset(

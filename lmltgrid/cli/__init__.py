@@ -1,0 +1,30 @@
+"""The command line ``lmltgrid VERB``; every verb imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from lmltgrid import __version__
+from lmltgrid.cli import answers, figures, lookup, results, scans
+from lmltgrid.cli.application import EXIT_CODES, Application
+
+EXAMPLE: Final = "lmltgrid limits --experiment darwin-nr --model Lmu-Ltau --mass 1,10,100"
+
+main: Final = Application(
+    "lmltgrid",
+    help="Search for light mediators with solar neutrinos in xenon detectors: scans over models, "
+    "masses and couplings, with limits and discovery exposures from them.",
+    sections={
+        "Scans": (scans.run, scans.resume, scans.status, scans.verify),
+        "Answers for one point": (answers.events, answers.spectrum, answers.oscillation),
+        "Limits and discovery": (results.limits, results.contour, results.discover),
+        "Figures": (figures.plot,),
+        "Look-up": (lookup.models, lookup.experiments, lookup.schema),
+    },
+    params=[],
+    example=EXAMPLE,
+    epilog=f"Every verb that answers a question takes --json. Exit codes: {EXIT_CODES}",
+)
+click.version_option(__version__, prog_name="lmltgrid")(main)

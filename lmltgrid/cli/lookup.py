@@ -1,0 +1,101 @@
+"""Look-up: models, experiments, schema."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmltgrid.cli import options
+from lmltgrid.cli.application import Verb
+from lmltgrid.cli.output import Table, number, say, say_json
+
+
+@click.command(
+    "models",
+    cls=Verb,
+    short_help="Mediators with their charges, and the benchmark points.",
+    example="lmltgrid models",
+)
+@options.as_json
+def models(*, as_json: bool) -> None:
+    """List the vector mediators that are known by name."""
+    from lmltgrid.tables import models as table
+
+    found = [model.as_dict() for model in table.catalog().values()]
+    points = [asdict(benchmark) for benchmark in table.benchmarks().values()]
+    if as_json:
+        say_json({"models": found, "benchmarks": points})
+        return
+    columns = ("name", "what it is", *(f"Q_{f}" for f in table.FERMIONS), "mixing", "anomaly free")
+    rows = [
+        (
+            model["name"],
+            model["title"],
+            *(number(charge, 3) for charge in model["charges"].values()),
+            model["mixing"],
+            "yes" if model["anomaly_free"] else "no",
+        )
+        for model in found
+    ]
+    benchmarks = [(p["name"], number(p["mass"]), number(p["coupling"])) for p in points]
+    say(
+        [
+            Table("Models", columns, rows, frozenset({0, 1})),
+            Table("Benchmark points (P21 Table 1)", ("name", "mass [MeV]", "g"), benchmarks),
+        ],
+        notes=[
+            "P21: Amaral et al. 2021, arXiv:2104.03297.",
+            "Charges of your own go into a [[model]] table of a specification.",
+        ],
+    )
+
+
+@click.command(
+    "experiments",
+    cls=Verb,
+    short_help="Detectors and analyses with thresholds and exposures.",
+    example="lmltgrid experiments",
+)
+@options.experiments
+@options.as_json
+def experiments(*, as_json: bool, experiments: Path | None) -> None:
+    """List the experiments, the shipped ones and those of a folder of your own."""
+    from lmltgrid.tables.experiments import catalog
+
+    shelf = catalog(experiments)
+    if as_json:
+        say_json({"experiments": [entry.as_dict() for entry in shelf.values()]})
+        return
+    columns = ("name", "what it is", "channels", "threshold", "lowest", "unit", "exposure [t yr]")
+    rows = []
+    for entry in shelf.values():
+        spec = entry.spec
+        limits = number(entry.threshold, 4), number(spec.window.minimum_threshold_kev, 4)
+        what = entry.name, spec.title, "+".join(entry.channels)
+        rows.append((*what, *limits, entry.unit, number(spec.exposure_tonne_year)))
+    say([Table("Experiments", columns, rows, frozenset({0, 1, 2, 5}))])
+
+
+@click.command(
+    "schema",
+    cls=Verb,
+    short_help="JSON schema of a specification, for editors.",
+    example="lmltgrid schema > lmltgrid-scan.schema.json",
+)
+@click.argument("kind", type=click.Choice(["scan", "experiment"]), default="scan")
+def schema(*, kind: str) -> None:
+    """Print the JSON schema of the files that you write: a scan (default) or an experiment."""
+    say_json(_schema(kind), indent=2)
+
+
+def _schema(kind: str) -> dict[str, Any]:
+    if kind == "scan":
+        from lmltgrid.spec import ScanSpec
+
+        return ScanSpec.model_json_schema()
+    from lmltgrid.tables.experiments import ExperimentSpec
+
+    return ExperimentSpec.model_json_schema()

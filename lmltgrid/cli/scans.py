@@ -1,0 +1,183 @@
+"""Scans: run, resume, status, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from lmltgrid.cli import options
+from lmltgrid.cli.application import Verb
+from lmltgrid.cli.output import Table, say, say_json
+from lmltgrid.cli.summary import reading, summary_tables
+from lmltgrid.errors import PartialStoreError, VerificationError
+
+if TYPE_CHECKING:
+    from lmltgrid.service import Outcome
+
+CLUSTERS: Final = ("in-process", "local")
+EXAMPLE: Final = "lmltgrid {} quickstart.zarr"
+
+store_argument = click.argument("store", type=click.Path(path_type=Path))
+how = options.joined(
+    click.option(
+        "--cluster",
+        type=click.Choice(CLUSTERS),
+        help="Where to compute: in this process, or with a Dask cluster of processes on this "
+        "machine. [default: as the specification says]",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 4096),
+        help="How many threads (in-process) or processes (local) compute.",
+    ),
+    click.option(
+        "--until",
+        type=options.Until(),
+        help="Stop then with everything saved, and exit code 75; resume goes on.",
+    ),
+    options.experiments,
+    click.option("--quiet", is_flag=True, help="No progress on stderr."),
+    options.as_json,
+)
+
+
+@click.command(
+    "run",
+    cls=Verb,
+    short_help="Run a scan from a specification file, and show the physics found.",
+    example="lmltgrid run data/scans/quickstart.toml --store quickstart.zarr",
+)
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Where the results go. [default: as the specification says, else its name with .zarr]",
+)
+@how
+def run(*, spec: Path, as_json: bool, **asked: Any) -> int:
+    """Evaluate the grid that SPEC describes, into a Zarr store.
+
+    If the store holds a part of this scan already, the rest is computed.
+    """
+    from lmltgrid import service
+
+    return _show(service.run(spec, **asked), as_json=as_json)
+
+
+@click.command(
+    "resume",
+    cls=Verb,
+    short_help="Finish a scan that was stopped.",
+    example=EXAMPLE.format("resume"),
+)
+@store_argument
+@how
+def resume(*, store: Path, as_json: bool, **asked: Any) -> int:
+    """Compute what is missing in STORE; the specification file is not needed."""
+    from lmltgrid import service
+
+    return _show(service.resume(store, **asked), as_json=as_json)
+
+
+@click.command(
+    "status",
+    cls=Verb,
+    short_help="How much of a scan is done, and what failed.",
+    example=EXAMPLE.format("status"),
+)
+@store_argument
+@options.as_json
+def status(*, store: Path, as_json: bool) -> None:
+    """Tell how much of the scan in STORE is finished."""
+    from lmltgrid import service
+
+    found = service.status(store)
+    if as_json:
+        say_json(found)
+        return
+    rows = [
+        (name, str(group["done"]), str(group["units"])) for name, group in found["groups"].items()
+    ]
+    notes = [
+        f"{found['done']} of {found['units']} units, {_size(found['bytes'])}; "
+        + ("complete." if found["complete"] else f"'lmltgrid resume {store}' computes the rest.")
+    ]
+    notes += [
+        f"failed: unit {unit}: {_failure(record)}" for unit, record in found["failed"].items()
+    ]
+    if found["lease"]:
+        holder = found["lease"]
+        notes.append("in use by " + ", ".join(f"{k} {v}" for k, v in holder.items()))
+    title = f"{store}, created {found['created']}"
+    say([Table(title, ("part", "done", "units"), rows, frozenset({0}))], notes=notes)
+
+
+def _failure(record: dict[str, Any]) -> str:
+    where = ", ".join(f"{dim} {ends}" for dim, ends in record.get("coordinates", {}).items())
+    return " ".join(f"{record.get('type')}: {record.get('message')} ({where})".split())
+
+
+@click.command(
+    "verify",
+    cls=Verb,
+    short_help="Check a store against its records; --deep recomputes a sample.",
+    example=EXAMPLE.format("verify") + " --deep",
+)
+@store_argument
+@click.option("--deep", is_flag=True, help="Read every byte, and compute a sample again.")
+@click.option(
+    "--repair", is_flag=True, help="Mark what is damaged, so that resume computes it again."
+)
+@options.as_json
+def verify(*, store: Path, deep: bool, repair: bool, as_json: bool) -> None:
+    """Check that STORE holds what its records say; exit code 5 if it does not."""
+    from lmltgrid import service
+
+    found = service.verify(store, deep=deep)
+    repaired = service.repair(store) if repair and not found["ok"] else 0
+    if as_json:
+        say_json(found | {"repaired": repaired})
+    else:
+        counts = f"{found['finished']} of {found['units']} units are there"
+        sample = f", {found['recomputed']} computed again" if deep else ""
+        notes = [f"{store}: {'in order' if found['ok'] else 'damaged'}; {counts}{sample}."]
+        say([], notes=[*notes, *(f"damaged: {problem}" for problem in found["problems"])])
+    if found["ok"]:
+        return
+    count = len(found["problems"])
+    if repaired and repaired == count:
+        raise PartialStoreError(
+            f"{store}: {repaired} damaged units were marked; 'lmltgrid resume {store}' "
+            "computes them again"
+        )
+    remedy = "restore a copy" if repair else "verify --repair marks damaged units for resume"
+    raise VerificationError(f"{store}: {count} problem(s) found; {remedy}")
+
+
+def _show(outcome: Outcome, *, as_json: bool) -> int:
+    """Print how a scan ended and what it found; return the exit code."""
+    report = outcome.report
+    if as_json:
+        content = {"store": outcome.store, "figure": outcome.figure, "exit_code": outcome.exit_code}
+        say_json(content | {"report": report, "summary": outcome.summary})
+        return outcome.exit_code
+    done = report["done_before"] + report["done_now"]
+    before = f" ({report['done_before']} were there before)" if report["done_before"] else ""
+    seconds = report.get("seconds_in_all", report["seconds"])
+    notes = reading(outcome.summary)
+    notes += [
+        f"Scan {report['ending']}: {done} of {report['total']} units{before}, "
+        f"{_size(report['bytes'])} written in {seconds:.1f} s to {outcome.store}"
+    ]
+    if outcome.exit_code:
+        click.echo(f"lmltgrid: {report['sentence']}", err=True)
+    if outcome.figure is not None:
+        notes.append(f"Figure: {outcome.figure}")
+    say(summary_tables(outcome.summary), notes=notes)
+    return outcome.exit_code
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 2**20:.1f} MiB"

@@ -1,0 +1,84 @@
+"""The physics of a finished scan, as tables that need no further explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lmltgrid.cli.output import Table, number
+from lmltgrid.cli.results import coupling_ranges
+
+Case = dict[str, Any]
+
+
+def summary_tables(summary: dict[str, Any]) -> list[Table]:
+    """Return the tables of `lmltgrid.service.summarize`: limits, then discovery exposures."""
+    tables = [_limits(cases) for cases in _by_experiment(summary.get("limits", []))]
+    tables += [_discovery(cases) for cases in _by_experiment(summary.get("discovery", []))]
+    return tables
+
+
+def reading(summary: dict[str, Any]) -> list[str]:
+    """Return what a reader who is new to the tables needs to know."""
+    cases = summary.get("discovery", [])
+    if not cases:
+        return []
+    points = {
+        f"{case['benchmark']}: {number(case['mass'])} MeV, g = {number(case['coupling'])}": None
+        for case in cases
+    }
+    return [
+        f"Points (Amaral et al. 2021, arXiv:2104.03297): {'; '.join(points)}.",
+        "never: at this threshold no exposure is enough, as where the mediator takes events away "
+        "and only an excess counts.",
+    ]
+
+
+def _by_experiment(cases: list[Case]) -> Iterator[list[Case]]:
+    for name in dict.fromkeys(case["experiment"] for case in cases):
+        yield [case for case in cases if case["experiment"] == name]
+
+
+def _limits(cases: list[Case]) -> Table:
+    first = cases[0]
+    tail = "in each tail" if first["sided"] == "two" else "one-sided"
+    title = (
+        f"Limits of {first['experiment']}: couplings g excluded at {100 * first['cl']:g} % "
+        f"({tail}), if the Standard Model is true; {number(first['exposure'])} tonne year, "
+        f"threshold {number(first['threshold'])} {first['unit']}"
+    )
+    rows = [
+        (case["model"], case["metallicity"], number(mass), coupling_ranges(ranges))
+        for case in cases
+        for mass, ranges in zip(case["mass"], case["excluded"], strict=True)
+    ]
+    columns = ("model", "Sun", "mass [MeV]", "excluded couplings")
+    return Table(title, columns, rows, frozenset({0, 1, 3}))
+
+
+def _discovery(cases: list[Case]) -> Table:
+    first = cases[0]
+    sided = {"one": "by an excess", "two": "by an excess or a deficit"}[first.get("sided", "one")]
+    title = (
+        f"Discovery with {first['experiment']}: exposure in tonne year at which the Standard Model "
+        f"is rejected {sided} at {number(first.get('sigmas', 5.0))} sigma, if the mediator exists; "
+        f"for each threshold in {first['unit']}"
+    )
+    rows = [
+        (
+            case["model"],
+            case["metallicity"],
+            case["benchmark"],
+            *(_exposure(value) for value in case["exposure"]),
+        )
+        for case in cases
+    ]
+    thresholds = [number(value) for value in first["threshold"]]
+    columns = ("model", "Sun", "point", *thresholds)
+    return Table(title, columns, rows, frozenset({0, 1, 2}))
+
+
+def _exposure(value: float | None) -> str:
+    if value is None:
+        return "never"
+    return number(value, 4) if value < 1e5 else f"{value:.1e}"
