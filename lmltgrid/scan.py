@@ -1,1 +1,538 @@
-"""Run a plan."""
+"""Run a scan: compute the units of a store that are not finished, on any executor.
+
+A call computes and writes a *bundle* of units, sized so that it lasts about half a second, and
+answers with a few numbers; a bounded window of calls is in flight. What is finished is decided by
+the markers in the store alone. Units that went down with a process are tried again one by one, at
+last with nothing beside them, so that one bad unit is found and the others go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, TextIO, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmltgrid.cluster import Executor, Lease, Message, Outcome, StopSignals
+from lmltgrid.errors import LmltgridError, MachineError, PartialStoreError, StoppedError
+from lmltgrid.store import Store, VerifyReport, free_bytes, open_store
+
+TARGET = 0.5  # s that a bundle should last
+LARGEST = 256  # units in a bundle
+POLL = 0.5  # s to wait for a call before looking at signals
+TEND = 2.0  # s between looks at workers and disk
+RESERVE = 2**24  # bytes to leave free
+HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+EXIT_CODES = {"complete": 0, "broken": 1, "partial": 4, "machine": 6, "stopped": 75}
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How units are computed: two functions of an importable module, so that workers find them.
+
+    ``load(path)`` runs once in each process and returns a state; ``evaluate(state, group, index)``
+    returns the arrays of the group's unit at ``index`` by name.
+    """
+
+    load: Callable[[str], Any]
+    evaluate: Callable[[Any, str, tuple[slice, ...]], dict[str, NDArray[Any]]]
+
+
+class Bundle(TypedDict):
+    """What a call answers."""
+
+    done: list[int]
+    failed: list[dict[str, Any]]
+    bytes: int
+    seconds: float  # in all, without loading
+    machine: str  # why nothing more can be written, or empty
+    broken: str  # why the evaluator cannot be loaded, or empty
+
+
+class Reporter(Protocol):
+    """Who follows a scan."""
+
+    def progress(self, done: int, total: int, rate: float) -> None:
+        """Tell how many units of all are finished, and how many a second."""
+
+    def message(self, text: str) -> None:
+        """Tell something in one sentence."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a scan ended; the counts are those of the markers in the store.
+
+    ``ending`` is complete, partial (units failed), stopped, interrupted (Ctrl-C), machine (no
+    room, no permission, no workers) or broken (the evaluator cannot be loaded); ``missing`` counts
+    units without a marker, those that ``failed`` among them; ``bytes`` were written by this run.
+    """
+
+    path: str
+    ending: str
+    sentence: str
+    total: int
+    done_before: int
+    done_now: int
+    failed: tuple[int, ...]
+    missing: int
+    seconds: float
+    bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Units a second."""
+        return self.done_now / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """What a command returns for this ending."""
+        return EXIT_CODES.get(self.ending, INTERRUPTED)
+
+    def require(self) -> None:
+        """Raise the error that fits the ending, unless the store is complete."""
+        if self.ending == "complete":
+            return
+        if self.ending == "interrupted":
+            raise KeyboardInterrupt
+        kinds = {"partial": PartialStoreError, "stopped": StoppedError, "machine": MachineError}
+        raise kinds.get(self.ending, LmltgridError)(self.sentence)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything, as JSON."""
+        return asdict(self) | {"rate": self.rate, "exit_code": self.exit_code}
+
+
+class LineReporter:
+    """Writes one line for every tenth of the scan, and every message."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._tenth = -1
+
+    def progress(self, done: int, total: int, rate: float) -> None:
+        """Write a line if another tenth is finished."""
+        tenth = 10 * done // total if total else 10
+        if tenth > self._tenth:
+            self._tenth = tenth
+            self.message(f"{done} of {total} units, {rate:.3g} a second")
+
+    def message(self, text: str) -> None:
+        """Write a line."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+
+@contextmanager
+def show_progress(stream: TextIO | None = None) -> Iterator[Reporter]:
+    """Report to ``stream`` (standard error): a bar on a terminal, else a line for every tenth."""
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        yield LineReporter(stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    rate_column = TextColumn("{task.fields[rate]:.3g} units/s")
+    columns = (BarColumn(), MofNCompleteColumn(), rate_column, Remaining())
+    with Progress(*columns, console=Console(file=stream)) as bar:
+        task = bar.add_task("scan", total=None, rate=0.0)
+
+        class _Bar:
+            def progress(self, done: int, total: int, rate: float) -> None:
+                bar.update(task, completed=done, total=total, rate=rate)
+
+            def message(self, text: str) -> None:
+                bar.console.print(text, markup=False, highlight=False)
+
+        yield _Bar()
+
+
+class _Silent:
+    def progress(self, done: int, total: int, rate: float) -> None:
+        """Say nothing."""
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+
+_loaded: dict[tuple[str, str, str], tuple[Store, Any]] = {}
+_loading = threading.Lock()
+
+
+def _load(path: str, token: str, evaluator: Evaluator) -> tuple[Store, Any]:
+    """Return the open store and the evaluator's state, kept until the process turns to another."""
+    load = evaluator.load
+    key = (path, token, f"{load.__module__}.{load.__qualname__}")
+    with _loading:
+        if key not in _loaded:
+            _loaded.clear()
+            _loaded[key] = open_store(path), load(path)
+        return _loaded[key]
+
+
+def run_bundle(path: str, token: str, evaluator: Evaluator, units: tuple[int, ...]) -> Bundle:
+    """Compute and write units, in any process; a failing unit does not stop the others."""
+    result = Bundle(done=[], failed=[], bytes=0, seconds=0.0, machine="", broken="")
+    try:
+        store, state = _load(path, token, evaluator)
+    except Exception as error:
+        result["broken"] = f"{path}: the evaluator cannot be loaded ({_brief(error)})"
+        return result
+    start = time.perf_counter()
+    for unit in units:
+        if result["machine"] or store.ledger.stop_file.exists():
+            break
+        if store.is_done(unit):  # by a process that was believed dead
+            result["done"].append(unit)
+        else:
+            _run_unit(store, evaluator, state, unit, result)
+    result["seconds"] = time.perf_counter() - start
+    return result
+
+
+def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result: Bundle) -> None:
+    """Compute and write one unit, and enter into ``result`` how that ended."""
+    place = store.plan.place(unit)
+    start = time.perf_counter()
+    writing = False
+    try:
+        arrays = evaluator.evaluate(state, place.group.path, place.index)
+        writing = True
+        marker = store.write_unit(unit, arrays, time.perf_counter() - start)
+    except Exception as error:
+        if writing and isinstance(error, OSError) and error.errno in HOPELESS:
+            result["machine"] = f"{store.path}: unit {unit} cannot be written ({error.strerror})"
+            return
+        record = {
+            "unit": unit,
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(error))[-4000:],
+            "host": socket.gethostname(),
+            "again": isinstance(error, OSError | MemoryError),  # may be a mood of the machine
+        }
+        result["failed"].append(record)
+    else:
+        result["done"].append(unit)
+        result["bytes"] += marker.nbytes
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+class _Run:
+    """One run on one store, under its lease."""
+
+    def __init__(
+        self,
+        store: Store,
+        evaluator: Evaluator,
+        executor: Executor,
+        reporter: Reporter,
+        retries: int,
+    ) -> None:
+        self.store = store
+        self.evaluator = evaluator
+        self.executor = executor
+        self.reporter = reporter
+        self.retries = retries
+        self.before = store.done()
+        self.fresh = deque(np.flatnonzero(~self.before).tolist())
+        self.single: deque[int] = deque()  # to be tried again, a call each
+        self.suspect: deque[int] = deque()  # to be tried again with no other call in flight
+        self.strikes: Counter[int] = Counter()
+        self.flying: dict[int, tuple[tuple[int, ...], bool]] = {}  # units; whether alone
+        self.ending = self.sentence = ""
+        self.done = self.bytes = 0
+        self.pace = math.inf  # s a unit
+        self.begun = self.moved = time.monotonic()
+        self.tended = 0.0
+        self.lost_any = False
+
+    def loop(self, watch: Callable[[], None]) -> None:
+        """Submit, collect and settle until nothing is left or ``watch`` has stopped the run."""
+        while True:
+            watch()
+            self.tend()
+            if not self.ending:
+                self.refill()
+            if not self.flying:
+                break
+            for outcome in self.executor.collect(POLL):
+                self.settle(outcome)
+            rate = self.done / max(time.monotonic() - self.begun, 1e-9)
+            self.reporter.progress(int(self.before.sum()) + self.done, self.store.units(), rate)
+
+    def stop(self, ending: str, sentence: str) -> None:
+        """End the run when the units that are being computed are written."""
+        if not self.ending:
+            self.ending, self.sentence = ending, sentence
+            self.reporter.message(sentence)
+            with suppress(OSError):
+                self.store.ledger.stop_file.touch()
+
+    def abandon(self, sentence: str) -> None:
+        """End the run now; nothing more is expected from the calls in flight."""
+        self.stop("machine", sentence)
+        self.flying.clear()
+
+    def tend(self) -> None:
+        """Every few seconds, look after workers and disk."""
+        if time.monotonic() - self.tended < TEND:
+            return
+        self.tended = time.monotonic()
+        try:
+            self.executor.tend()
+        except MachineError as error:
+            self.abandon(f"{self.store.path}: {error}")
+        left = len(self.fresh) + len(self.single) + len(self.suspect)
+        left += sum(len(units) for units, _ in self.flying.values())
+        largest = max(group.unit_bytes for group in self.store.plan.groups)
+        each = self.bytes / self.done if self.done else largest
+        needed = int(min(left, self.executor.window * self.bundle()) * each) + RESERVE
+        free = free_bytes(self.store.path)
+        if left and free < needed:
+            self.stop(
+                "machine",
+                f"{self.store.path}: {needed} bytes are needed to go on and {free} are free; all "
+                "that was computed is saved: make room, then resume",
+            )
+
+    def bundle(self) -> int:
+        """Return how many units make a call last as long as it should."""
+        return int(min(max(TARGET / self.pace, 1.0), LARGEST)) if self.pace > 0 else LARGEST
+
+    def refill(self) -> None:
+        """Submit calls until the window is full."""
+        while len(self.flying) < self.executor.window:
+            units, alone = self.next_units()
+            if not units:
+                return
+            call = (str(self.store.path), self.store.plan.token, self.evaluator, units)
+            self.flying[self.executor.submit(run_bundle, *call)] = units, alone
+
+    def next_units(self) -> tuple[tuple[int, ...], bool]:
+        """Return the units of the next call, and whether it must be alone."""
+        if any(alone for _, alone in self.flying.values()):
+            return (), False
+        if self.single:
+            return (self.single.popleft(),), False
+        if self.fresh:
+            fair = -(-len(self.fresh) // (2 * self.executor.slots))  # all finish together
+            count = min(self.bundle(), fair)
+            return tuple(self.fresh.popleft() for _ in range(count)), False
+        if self.suspect and not self.flying:
+            return (self.suspect.popleft(),), True
+        return (), False
+
+    def settle(self, outcome: Outcome) -> None:
+        """Enter how a call ended."""
+        units, alone = self.flying.pop(outcome.ticket)
+        if outcome.lost:
+            self.settle_lost(units, alone, outcome.error)
+        elif outcome.error is not None:
+            text = f"{self.store.path}: a worker cannot run the scan ({_brief(outcome.error)})"
+            self.stop("broken", text)
+        else:
+            self.settle_result(outcome.value, units)
+
+    def settle_result(self, result: Bundle, units: tuple[int, ...]) -> None:
+        """Enter what a call answered."""
+        self.done += len(result["done"])
+        self.bytes += result["bytes"]
+        ended = len(result["done"]) + len(result["failed"])
+        if ended:
+            self.moved = time.monotonic()
+            pace = result["seconds"] / ended
+            # the first unit of a process may compile for seconds: forget the past quickly
+            self.pace = pace if math.isinf(self.pace) else min(pace, (self.pace + pace) / 2)
+        for record in result["failed"]:
+            self.strikes[record["unit"]] += 1
+            if record.pop("again") and self.strikes[record["unit"]] <= self.retries:
+                self.single.append(record["unit"])
+            else:
+                self.fail(record)
+        if result["broken"]:
+            self.stop("broken", result["broken"])
+        elif result["machine"]:
+            text = "; all that was computed is saved: make room or check permissions, then resume"
+            self.stop("machine", result["machine"] + text)
+        elif ended < len(units):
+            self.stop("stopped", f"{self.store.path}: stopped; resume to go on")
+
+    def settle_lost(self, units: tuple[int, ...], alone: bool, error: BaseException | None) -> None:
+        """Find out what a lost call had finished; try the rest again, ever more carefully."""
+        self.lost_any = True
+        self.moved = time.monotonic()
+        for unit in units:
+            marker = self.store.ledger.marker(unit)
+            if marker is not None:
+                self.done += 1
+                self.bytes += marker.nbytes
+                continue
+            self.strikes[unit] += 1
+            if alone and self.strikes[unit] > self.retries:
+                text = (
+                    f"its process died {self.strikes[unit]} times, at last with this unit alone "
+                    f"({type(error).__name__}); does it need more memory than it may take?"
+                )
+                lost = {"unit": unit, "type": "WorkerLost", "message": text}
+                self.fail(lost)
+            elif self.strikes[unit] == 1 and not alone and self.retries:
+                self.single.append(unit)
+            else:
+                self.suspect.append(unit)
+
+    def fail(self, record: dict[str, Any]) -> None:
+        """Record that a unit cannot be computed, and go on."""
+        unit = record["unit"]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record |= self.store.where(unit) | {"attempts": self.strikes[unit], "time": now}
+        where = ", ".join(f"{dim} {ends}" for dim, ends in record["coordinates"].items())
+        self.reporter.message(
+            f"unit {unit} ({record['group']}: {where}) failed: {record['type']}: "
+            f"{record['message']}"
+        )
+        try:
+            self.store.ledger.fail(unit, record)
+        except OSError as error:
+            self.stop("machine", f"{self.store.path}: it cannot be written ({error.strerror})")
+
+    def report(self) -> Report:
+        """Read the markers again and say how the run ended."""
+        done, nbytes = np.zeros_like(self.before), 0
+        for unit, marker in self.store.ledger.markers():
+            if marker is not None and unit < done.size:
+                done[unit] = True
+                nbytes += 0 if self.before[unit] else marker.nbytes
+        missing = int((~done).sum())
+        failed = tuple(u for u in sorted(self.store.ledger.failures()) if not done[u])
+        partial = f"{self.store.path}: {missing} of {done.size} units are missing"
+        if failed:
+            partial += f", {len(failed)} failed; see their records with status"
+        return Report(
+            path=str(self.store.path),
+            ending="complete" if not missing else self.ending or "partial",
+            sentence=(self.sentence or f"{partial}; resume to try again") if missing else "",
+            total=done.size,
+            done_before=int(self.before.sum()),
+            done_now=int((done & ~self.before).sum()),
+            failed=failed,
+            missing=missing,
+            seconds=time.monotonic() - self.begun,
+            bytes=nbytes,
+        )
+
+
+def run_scan(
+    path: str | Path,
+    evaluator: Evaluator,
+    executor: Executor,
+    reporter: Reporter | None = None,
+    *,
+    identity: str | None = None,
+    until: datetime | None = None,
+    retries: int = 2,
+    deadline: float = 600.0,
+) -> Report:
+    """Compute the units of a store that are not finished; begin and resume are the same.
+
+    Parameters
+    ----------
+    executor
+        Where to compute; entered already.
+    identity
+        Refuse a store of another scan.
+    until
+        Stop at this moment as if by SIGTERM: nothing is lost.
+    retries
+        How often a unit is tried again whose process died or whose machine refused.
+    deadline : s
+        Give up if no unit ends for so long.
+
+    Raises
+    ------
+    SpecificationError, VerificationError
+        The store cannot be used.
+    MachineError
+        Another run holds it, or it cannot be written.
+    KeyboardInterrupt
+        Ctrl-C was pressed twice.
+    """
+    reporter = reporter or _Silent()
+    store = open_store(path, identity)
+    with StopSignals() as signals, Lease(store.path, reporter.message) as lease:
+        _recover(store, lease, reporter.message)
+        run = _Run(store, evaluator, executor, reporter, retries)
+        try:
+            run.loop(lambda: _watch(run, signals, lease, until, deadline))
+        finally:
+            store.ledger.stop_file.unlink(missing_ok=True)
+        if run.lost_any:
+            store.sweep()
+        return run.report()
+
+
+def _watch(
+    run: _Run, signals: StopSignals, lease: Lease, until: datetime | None, deadline: float
+) -> None:
+    """Stop the run if there is reason to."""
+    path = run.store.path
+    if signals.caught is signal.SIGINT:
+        run.stop("interrupted", f"{path}: stopping after Ctrl-C; once more to abort at once")
+    elif signals.caught is not None:
+        run.stop("stopped", f"{path}: stopped by a signal, all that was computed is saved; resume")
+    elif until is not None and time.time() >= until.timestamp():
+        run.stop("stopped", f"{path}: stopped at {until}, all that was computed is saved; resume")
+    if lease.lost:
+        run.abandon(f"{path}: another run has taken this store over; let it finish")
+    if run.flying and time.monotonic() - run.moved > deadline:
+        run.abandon(
+            f"{path}: no unit ended for {deadline:.0f} s on {run.executor.name}; look at the "
+            "workers, then resume, with a longer deadline if units take so long"
+        )
+
+
+def _recover(store: Store, lease: Lease, message: Message) -> None:
+    """Clean up after earlier runs; after one that died, check the sizes of all that it wrote."""
+    store.ledger.stop_file.unlink(missing_ok=True)
+    if swept := store.sweep():
+        message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
+    if lease.taken_over:
+        report = store.verify()
+        if report.files:
+            report.require()
+        _discard(store, report, message)
+
+
+def repair(path: str | Path, report: VerifyReport, message: Message) -> int:
+    """Make a resumed scan compute the damaged units of ``report`` anew; return their number."""
+    store = open_store(path)
+    with Lease(store.path, message):
+        return _discard(store, report, message)
+
+
+def _discard(store: Store, report: VerifyReport, message: Message) -> int:
+    store.discard(list(report.damaged))
+    for sentence in report.damaged.values():
+        message(f"{sentence}; it will be computed anew")
+    return len(report.damaged)

@@ -1,0 +1,584 @@
+"""The Zarr store of a scan: created whole, written unit by unit, verified, opened lazily.
+
+A store is a Zarr version 3 group that `xarray.open_datatree` opens. ``moments/<experiment>`` and
+``grid/<experiment>`` hold the numbers, the folder ``_ledger`` the plan and the markers of finished
+units (`lmltgrid.ledger`). The chunks of the grid are compressed with LZ4 after a bit shuffle and
+end in a CRC-32C; nothing in a store is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+import socket
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
+from lmltgrid.ledger import (
+    FOLDER,
+    FORMAT_VERSION,
+    PLAN,
+    ArrayLayout,
+    GroupLayout,
+    Ledger,
+    Marker,
+    Place,
+    Plan,
+    machine_key,
+    process_lives,
+    read_json,
+)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "ArrayLayout",
+    "GroupLayout",
+    "IncompleteStoreWarning",
+    "Store",
+    "StoreLayout",
+    "VerifyReport",
+    "create_store",
+    "free_bytes",
+    "layout_bytes",
+    "open_grid",
+    "open_store",
+    "read_moments",
+    "require_room",
+    "status",
+]
+
+CODECS = frozenset({"bytes", "vlen-utf8", "blosc", "crc32c"})  # what we write, hence read
+ABANDONED = 86400.0  # s; a half-created store of an unknown machine is removed after a day
+
+Arrays = Mapping[str, NDArray[Any]]
+Evaluate = Callable[[str, tuple[slice, ...]], Arrays]
+
+
+class IncompleteStoreWarning(UserWarning):
+    """A store was opened that reads as NaN where units are missing."""
+
+
+@dataclass(frozen=True)
+class StoreLayout:
+    """Everything that a new store is to hold.
+
+    ``attrs`` become the attributes of the root (JSON), ``identity`` is the digest that tells two
+    scans apart.
+    """
+
+    groups: tuple[GroupLayout, ...]
+    attrs: Mapping[str, Any]
+    identity: str
+
+    def __post_init__(self) -> None:
+        """Refuse groups of one name, and attributes that JSON cannot hold."""
+        if not self.groups or len({group.path for group in self.groups}) != len(self.groups):
+            raise SpecificationError("store: its groups need different names, and at least one")
+        try:
+            json.dumps(self.attrs, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise SpecificationError(f"store: attributes must be JSON, but {error}") from None
+
+
+def layout_bytes(layout: StoreLayout) -> int:
+    """Return the bytes of all grids without compression: what a scan needs at most."""
+    return sum(group.nbytes for group in layout.groups)
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes that this user may still write at ``path``, or where it would be."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    room = os.statvfs(place)
+    return room.f_bavail * room.f_frsize
+
+
+def require_room(path: Path, needed: int) -> None:
+    """Refuse to go on when less than ``needed`` bytes are free.
+
+    Raises
+    ------
+    MachineError
+        With both numbers.
+    """
+    free = free_bytes(path)
+    if free < needed:
+        raise MachineError(
+            f"{path}: {needed} bytes are needed and {free} are free; make room, "
+            "choose another place or a coarser scan"
+        )
+
+
+def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> Store:
+    """Create a store: it appears whole, by one rename, or not at all.
+
+    Raises
+    ------
+    SpecificationError
+        Something lies at ``path`` already.
+    MachineError
+        There is no room or no permission.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise SpecificationError(
+            f"{path}: something exists here; resume it if it is this scan, or choose another name"
+        )
+    require_room(path, layout_bytes(layout) + sum(ds.nbytes for ds in moments.values()))
+    side = path.with_name(f"{path.name}.creating-{machine_key()}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_sides(path)
+        shutil.rmtree(side, ignore_errors=True)
+        _build(side, layout, moments)
+        side.rename(path)
+    except OSError as error:
+        raise MachineError(
+            f"{path}: the store cannot be created ({error.strerror or error}); "
+            "check room and permissions of the folder"
+        ) from None
+    finally:
+        shutil.rmtree(side, ignore_errors=True)
+    return open_store(path, layout.identity)
+
+
+def _build(side: Path, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> None:
+    """Write metadata, moments and coordinates into ``side``; the plan last."""
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    codecs = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+    attrs = {**layout.attrs, "format_version": FORMAT_VERSION, "identity": layout.identity}
+    with warnings.catch_warnings():
+        # consolidated metadata are not in the Zarr specification yet, but every reader that we
+        # serve knows them, and over plain HTTP a store without them opens as empty
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        root = zarr.open_group(side, mode="w-", zarr_format=3, attributes=attrs)
+        for name, dataset in moments.items():
+            _write_dataset(dataset, side, f"moments/{name}", codecs)
+        for group in layout.groups:
+            coordinates = {
+                name: (name, values, attributes)
+                for name, (values, attributes) in group.coordinates.items()
+            }
+            _write_dataset(
+                xr.Dataset(coords=coordinates, attrs=group.attrs), side, group.path, codecs
+            )
+            for array in group.arrays:
+                root.create_array(
+                    f"{group.path}/{array.name}",
+                    shape=array.shape,
+                    chunks=array.chunks,
+                    dtype=array.dtype,
+                    fill_value=float("nan"),
+                    compressors=codecs,
+                    dimension_names=array.dims,
+                    attributes=dict(array.attrs),
+                )
+        zarr.consolidate_metadata(side)
+    files = {str(f.relative_to(side)): _settle(f) for f in sorted(side.rglob("*")) if f.is_file()}
+    (side / FOLDER).mkdir()
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    Plan(layout.identity, layout.groups, files, created).save(side / FOLDER / PLAN)
+
+
+def _write_dataset(dataset: xr.Dataset, side: Path, group: str, codecs: tuple[Any, ...]) -> None:
+    """Write a small dataset, one chunk a variable, its strings as Zarr's portable string type."""
+    plain = dataset.drop_encoding().load()
+    texts = {k: v.astype(object) for k, v in plain.variables.items() if v.dtype.kind == "U"}
+    plain = plain.assign_coords({k: v for k, v in texts.items() if k in plain.coords})
+    plain = plain.assign({k: v for k, v in texts.items() if k not in plain.coords})
+    encoding = {
+        k: {"compressors": codecs} | ({"chunks": v.shape} if v.size else {})
+        for k, v in plain.variables.items()
+    }
+    plain.to_zarr(side, group=group, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
+
+
+def _settle(path: Path) -> tuple[int, int]:
+    """Flush a file to disk; return its size and CRC-32."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        content = file.read()
+    return len(content), zlib.crc32(content)
+
+
+def _sweep_sides(path: Path) -> int:
+    """Remove the half-created stores beside ``path`` whose process is gone; return how many."""
+    count = 0
+    for side in path.parent.glob(f"{glob.escape(path.name)}.creating-*-*"):
+        machine, pid = side.name.rsplit("-", 2)[1:]
+        lives = process_lives(machine, int(pid)) if pid.isdigit() else None
+        if lives is False or (lives is None and time.time() - side.stat().st_mtime > ABANDONED):
+            shutil.rmtree(side, ignore_errors=True)
+            count += 1
+    return count
+
+
+def open_store(path: str | Path, identity: str | None = None) -> Store:
+    """Open a store; refuse what is none, what is damaged, and another scan than ``identity``.
+
+    Raises
+    ------
+    SpecificationError
+        No store, a store of another scan, or one of a newer format.
+    VerificationError
+        Its plan or its metadata are damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise SpecificationError(f"{path}: there is no store here; check the path, or create it")
+    if not (path / FOLDER).is_dir():
+        raise SpecificationError(
+            f"{path}: this folder is not a store of lmltgrid (it has no {FOLDER}); check the path"
+        )
+    plan = Plan.load(path / FOLDER / PLAN)
+    if identity is not None and plan.identity != identity:
+        raise SpecificationError(
+            f"{path}: the store holds scan {plan.identity[:12]}, but {identity[:12]} was asked "
+            "for; a store holds one scan: choose another path, or go back to its specification"
+        )
+    return Store(path, plan, _metadata(path, plan))
+
+
+def _metadata(path: Path, plan: Plan) -> dict[str, Any]:
+    """Return the attributes of the root, after comparing all metadata with the plan."""
+    damaged = f"{path}: the metadata of the store are damaged ({{}}); restore zarr.json from a copy"
+    root = read_json(path / "zarr.json")
+    if root is None:
+        raise VerificationError(damaged.format("no complete JSON object"))
+    try:
+        attrs: dict[str, Any] = dict(root["attributes"])
+        nodes = root["consolidated_metadata"]["metadata"]
+        for name, node in nodes.items():
+            codecs = {codec["name"] for codec in node.get("codecs", ())}
+            if node["zarr_format"] != 3 or codecs - CODECS or node.get("storage_transformers"):
+                # a foreign codec could run code of its choice on our side
+                raise VerificationError(damaged.format(f"{name} is in no form that we write"))
+        for group in plan.groups:
+            for array in group.arrays:
+                node = nodes[f"{group.path}/{array.name}"]
+                chunks = node["chunk_grid"]["configuration"]["chunk_shape"]
+                stored = (tuple(node["shape"]), tuple(chunks), node["data_type"])
+                if stored != (array.shape, array.chunks, array.dtype):
+                    raise VerificationError(damaged.format(f"{array.name} differs from the plan"))
+        if attrs["identity"] != plan.identity:
+            raise VerificationError(damaged.format("its identity differs from the plan"))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise VerificationError(damaged.format(f"{type(error).__name__}: {error}")) from None
+    return attrs
+
+
+@dataclass
+class VerifyReport:
+    """What `Store.verify` found: damaged units, damaged files, each with a sentence."""
+
+    units: int
+    finished: int = 0
+    recomputed: int = 0
+    deep: bool = False
+    damaged: dict[int, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that is there is what its record says; units may be missing."""
+        return not self.damaged and not self.files
+
+    def require(self) -> None:
+        """Raise `VerificationError`, with the first problem and their number, unless ok."""
+        problems = [*self.files.values(), *self.damaged.values()]
+        if problems:
+            remedy = "repair the store, then resume it" if not self.files else "restore a copy"
+            raise VerificationError(f"{problems[0]} ({len(problems)} problem(s) in all); {remedy}")
+
+
+class Store:
+    """An open store: geometry from its plan, units written and read one by one."""
+
+    def __init__(self, path: Path, plan: Plan, attrs: dict[str, Any]) -> None:
+        self.path = path
+        self.plan = plan
+        self.attrs = attrs
+        self.ledger = Ledger(path)
+        self._arrays: dict[str, Any] = {}
+
+    def units(self) -> int:
+        """Return the number of units."""
+        return self.plan.units
+
+    def done(self) -> NDArray[np.bool_]:
+        """Return which units are finished, shape (units,): those whose markers can be read."""
+        bitmap = np.zeros(self.units(), dtype=np.bool_)
+        for unit, marker in self.ledger.markers():
+            if marker is not None and unit < bitmap.size:
+                bitmap[unit] = True
+        return bitmap
+
+    def is_done(self, unit: int) -> bool:
+        """Return whether one unit is finished."""
+        return self.ledger.marker(unit) is not None
+
+    def pending(self) -> NDArray[np.int64]:
+        """Return the units that are not finished, ascending."""
+        return np.flatnonzero(~self.done()).astype(np.int64)
+
+    def write_unit(self, unit: int, arrays: Arrays, seconds: float = 0.0) -> Marker:
+        """Write one unit, whole chunks only, then its marker.
+
+        Raises
+        ------
+        SpecificationError
+            Names, shapes or types of ``arrays`` are not those of the plan.
+        LmltgridError
+            The unit is finished already: two writers are at work.
+        OSError
+            The file system refuses; the unit stays unmarked.
+        """
+        place = self.plan.place(unit)
+        _check_arrays(place, arrays)
+        if self.is_done(unit):
+            raise LmltgridError(f"{self.path}: unit {unit} is finished already; it has one writer")
+        chunks, values = {}, {}
+        for name, file in place.files().items():
+            self._array(place.group, name)[place.index] = arrays[name]
+            chunks[name] = _sealed(self.path / file)
+            values[name] = _extremes(arrays[name])
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        marker = Marker(unit, chunks, values, round(seconds, 6), socket.gethostname(), now)
+        self.ledger.finish(marker)
+        return marker
+
+    def read_unit(self, unit: int) -> dict[str, NDArray[Any]]:
+        """Return the arrays of one unit; NaN where nothing was written."""
+        place = self.plan.place(unit)
+        names = [array.name for array in place.group.arrays]
+        return {name: np.asarray(self._array(place.group, name)[place.index]) for name in names}
+
+    def where(self, unit: int) -> dict[str, Any]:
+        """Return the group, the chunk, the indices and the coordinates of a unit, as JSON."""
+        place = self.plan.place(unit)
+        spans = dict(zip(place.group.dims, place.index, strict=True))
+        ends: dict[str, list[Any]] = {}
+        for dim, span in spans.items():
+            name = f"{place.group.path}/{dim}"
+            if f"{name}/zarr.json" in self.plan.files:
+                try:
+                    values = np.asarray(self._open(name)[span]).tolist()
+                except (OSError, RuntimeError, ValueError) as error:
+                    raise VerificationError(
+                        f"{self.path}: coordinate {name} is damaged ({error}); restore a copy"
+                    ) from None
+                ends[dim] = [values[0], values[-1]]
+        return {
+            "group": place.group.path,
+            "chunk": list(place.chunk),
+            "index": {dim: [span.start, span.stop] for dim, span in spans.items()},
+            "coordinates": ends,
+        }
+
+    def verify(
+        self,
+        *,
+        deep: bool = False,
+        evaluate: Evaluate | None = None,
+        sample: int = 3,
+        seed: int = 0,
+    ) -> VerifyReport:
+        """Compare what is stored with its records: sizes, and if ``deep`` every byte.
+
+        ``evaluate(group, index)`` recomputes ``sample`` finished units, compared bit by bit.
+        Nothing is changed; `discard` makes a resumed scan compute damaged units anew.
+        """
+        report = VerifyReport(self.units(), deep=deep)
+        for name, (size, crc) in self.plan.files.items():
+            if problem := _file_problem(self.path / name, size, crc if deep else None):
+                report.files[name] = f"{self.path / name}: {problem}"
+        sound = []
+        for unit, marker in self.ledger.markers():
+            report.finished += 1
+            if problem := self._unit_problem(unit, marker, deep=deep):
+                report.damaged[unit] = f"{self.path}: unit {unit}: {problem}"
+            else:
+                sound.append(unit)
+        if evaluate is not None:
+            chosen = np.random.default_rng(seed).permutation(sorted(sound))[:sample]
+            for unit in map(int, chosen):
+                report.recomputed += 1
+                if problem := self._difference(unit, evaluate):
+                    report.damaged[unit] = f"{self.path}: unit {unit}: {problem}"
+        return report
+
+    def discard(self, units: list[int]) -> None:
+        """Remove markers, then chunks, of units; only for the holder of the store's lease."""
+        for unit in units:
+            self.ledger.reopen(unit)
+            if unit < self.units():
+                for file in self.plan.place(unit).files().values():
+                    (self.path / file).unlink(missing_ok=True)
+
+    def sweep(self) -> int:
+        """Remove what killed processes left; only for the holder of the store's lease."""
+        count = self.ledger.sweep() + _sweep_sides(self.path)
+        for folder, _, names in os.walk(self.path / "grid"):
+            for name in names:
+                if name.endswith(".partial"):
+                    Path(folder, name).unlink(missing_ok=True)
+                    count += 1
+        return count
+
+    def _open(self, name: str) -> Any:
+        import zarr
+
+        if name not in self._arrays:
+            # a chunk of nothing but NaN is a result too; only a missing file means "not computed"
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._arrays[name] = zarr.open_array(self.path / name, mode="r+", zarr_format=3)
+        return self._arrays[name]
+
+    def _array(self, group: GroupLayout, name: str) -> Any:
+        array = self._open(f"{group.path}/{name}")
+        if (array.shape, array.chunks) != (group.shape, group.chunks):
+            raise VerificationError(
+                f"{self.path}: {group.path}/{name} has chunks {array.chunks} of {array.shape}, the "
+                f"plan says {group.chunks} of {group.shape}; restore its zarr.json from a copy"
+            )
+        return array
+
+    def _unit_problem(self, unit: int, marker: Marker | None, *, deep: bool) -> str:
+        if unit >= self.units():
+            return "the plan has no such unit"
+        if marker is None:
+            return "its marker cannot be read"
+        place = self.plan.place(unit)
+        for name, file in place.files().items():
+            size, crc = marker.chunks.get(name, (0, 0))
+            if problem := _file_problem(self.path / file, size, None):
+                return f"{file}: {problem}"
+            if deep and (problem := self._content_problem(place, name, crc, marker.values)):
+                return f"{file}: {problem}"
+        return ""
+
+    def _content_problem(self, place: Place, name: str, crc: int, values: Mapping[str, Any]) -> str:
+        """Decode a chunk, which compares its bytes with the CRC that ends it."""
+        if _sealed(self.path / place.files()[name])[1] != crc:
+            return "its CRC is not the recorded one"
+        try:
+            data = np.asarray(self._array(place.group, name)[place.index])
+        except (OSError, RuntimeError, ValueError) as error:
+            return f"it cannot be decoded ({error})"
+        same = list(_extremes(data)) == list(values.get(name, ()))
+        return "" if same else "its extreme values are not the recorded ones"
+
+    def _difference(self, unit: int, evaluate: Evaluate) -> str:
+        place = self.plan.place(unit)
+        fresh, stored = evaluate(place.group.path, place.index), self.read_unit(unit)
+        differing = [n for n in stored if stored[n].tobytes() != np.asarray(fresh[n]).tobytes()]
+        return f"computed again, {', '.join(differing)} differs" if differing else ""
+
+
+def _check_arrays(place: Place, arrays: Arrays) -> None:
+    """Refuse an evaluator's answer that is not what the plan asks for."""
+    wanted = {a.name: (place.shape, a.dtype) for a in place.group.arrays}
+    given = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
+    if given != wanted:
+        raise SpecificationError(
+            f"{place.group.path}: unit {place.unit} was computed as {given}; the plan needs "
+            f"{wanted}; correct the evaluator"
+        )
+
+
+def _sealed(path: Path) -> tuple[int, int]:
+    """Return the size of a chunk file and the CRC-32C that its codec put into its last bytes."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 4))
+        return size, int.from_bytes(file.read(4), "little")
+
+
+def _extremes(data: NDArray[Any]) -> tuple[str, str, int]:
+    """Return the smallest and the largest number, as text, and how many are NaN."""
+    low, high, missing = np.min(data), np.max(data), 0
+    if np.isnan(low):
+        low, high = np.fmin.reduce(data, axis=None), np.fmax.reduce(data, axis=None)
+        missing = int(np.isnan(data).sum())
+    return str(low), str(high), missing
+
+
+def _file_problem(path: Path, size: int, crc: int | None) -> str:
+    """Say what is wrong with a file, if anything: presence, size, and CRC-32 if given."""
+    try:
+        found = path.stat().st_size
+        content = b"" if crc is None else path.read_bytes()
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    if found != size:
+        return f"it has {found} bytes, its record says {size}"
+    return "" if crc is None or zlib.crc32(content) == crc else "its CRC is not the recorded one"
+
+
+def read_moments(path: str | Path) -> dict[str, xr.Dataset]:
+    """Return the moments of a store by experiment, in memory."""
+    open_store(path)
+    with xr.open_datatree(Path(path), engine="zarr", group="moments", consolidated=True) as tree:
+        return {name: child.to_dataset().load() for name, child in tree.children.items()}
+
+
+def open_grid(path: str | Path) -> xr.DataTree:
+    """Open a store lazily, as dask arrays in its own chunks; missing units read as NaN.
+
+    The attribute ``units_missing`` of the root says how many, and if there are any a warning does.
+    """
+    store = open_store(path)
+    tree = xr.open_datatree(store.path, engine="zarr", chunks={}, consolidated=True)
+    missing = store.units() - len(store.ledger.marked())
+    tree.attrs["units_missing"] = missing
+    if missing:
+        text = (
+            f"{path}: {missing} of {store.units()} units are missing and read as NaN; "
+            "resume the scan to compute them"
+        )
+        tree.attrs["warning"] = text
+        warnings.warn(text, IncompleteStoreWarning, stacklevel=2)
+    return tree
+
+
+def status(path: str | Path) -> dict[str, Any]:
+    """Return the state of a store, as JSON: identity, units by group, failures, lease, bytes."""
+    store = open_store(path)
+    done, nbytes = np.zeros(store.units(), dtype=np.bool_), 0
+    for unit, marker in store.ledger.markers():
+        if marker is not None and unit < done.size:
+            done[unit] = True
+            nbytes += marker.nbytes
+    groups, start = {}, 0
+    for group in store.plan.groups:
+        finished = int(done[start : start + group.units].sum())
+        groups[group.path] = {"units": group.units, "done": finished}
+        start += group.units
+    failed = {u: r for u, r in store.ledger.failures().items() if u < done.size and not done[u]}
+    return {
+        "identity": store.plan.identity,
+        "created": store.plan.created,
+        "units": store.units(),
+        "done": int(done.sum()),
+        "groups": groups,
+        "failed": failed,
+        "lease": read_json(store.path / FOLDER / "lease.json"),
+        "bytes": nbytes + sum(size for size, _ in store.plan.files.values()),
+        "complete": bool(done.all()),
+    }

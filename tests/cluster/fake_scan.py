@@ -1,0 +1,159 @@
+"""A scan without physics: evaluators that misbehave on demand, importable by every worker.
+
+The store's attributes name a folder where evaluators count their attempts, so that a process that
+kills itself does so as often as a test wants.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lmltgrid import cluster
+from lmltgrid.scan import Evaluator, run_scan, show_progress
+from lmltgrid.store import ArrayLayout, GroupLayout, Store, StoreLayout, create_store
+
+BAD = 5  # the exposure (one unit each) that misbehaves
+DIMS = ("exposure", "mass", "coupling")
+
+
+def make_layout(
+    control: Path, exposures: int = 12, plane: int = 16, names: tuple[str, ...] = ("z", "n")
+) -> StoreLayout:
+    """One group, two arrays, one unit an exposure."""
+    shape, chunks = (exposures, plane, plane), (1, plane, plane)
+    arrays = tuple(ArrayLayout(name, DIMS, shape, chunks, "float32") for name in names)
+    coordinates = {
+        dim: (np.geomspace(1.0, 100.0, size), {"units": "1"})
+        for dim, size in zip(DIMS, shape, strict=True)
+    }
+    attrs = {"control": str(control)}
+    return StoreLayout((GroupLayout("grid/fake", arrays, coordinates),), attrs, "0123456789abcdef")
+
+
+def make_store(folder: Path, name: str = "scan.zarr", **layout: Any) -> Store:
+    """Create a store whose evaluators count in the folder ``control`` beside it."""
+    control = folder / f"{name}.control"
+    control.mkdir(parents=True)
+    moments = {"fake": xr.Dataset({"rate": ("mass", np.arange(4.0))})}
+    return create_store(folder / name, make_layout(control, **layout), moments)
+
+
+def load(path: str) -> dict[str, Any]:
+    """Read back what the evaluators need, and count the loads."""
+    attrs = json.loads((Path(path) / "zarr.json").read_text())["attributes"]
+    state = {"control": Path(attrs["control"]), "path": Path(path)}
+    attempt(state, "load")
+    return state
+
+
+def load_never(path: str) -> None:
+    raise RuntimeError("no tables here")
+
+
+def attempt(state: dict[str, Any], what: str) -> int:
+    """Return how often this was attempted before, in any process."""
+    before = attempts(state["control"], what)
+    with (state["control"] / what).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return before
+
+
+def attempts(control: Path, what: str) -> int:
+    path = control / what
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def plain(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Numbers that depend on their place alone."""
+    e, m, c = np.ogrid[index]
+    value = np.sin(1.0 + e) * np.log1p(m) + np.sqrt(c + e * m)
+    return {"z": value.astype("f4"), "n": (value**2).astype("f4")}
+
+
+def slow(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    attempt(state, "slow")
+    time.sleep(0.15)
+    return plain(state, group, index)
+
+
+class _Torn(dict[str, Any]):
+    """Arrays of which the second cannot be had: the process dies between two chunks."""
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        super().__init__(arrays)
+        self._reads: Iterator[bool] = iter([False, True])
+
+    def __getitem__(self, name: str) -> Any:
+        if next(self._reads):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(name)
+
+
+def torn_once(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    arrays = plain(state, group, index)
+    if index[0].start == BAD and attempt(state, "kill") == 0:
+        (state["path"] / "grid" / group[5:] / "z" / "0.abc.partial").touch()  # a torn write
+        return _Torn(arrays)
+    return arrays
+
+
+def deadly(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    if index[0].start == BAD:
+        attempt(state, "kill")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(state, group, index)
+
+
+def raising(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    if index[0].start == BAD:
+        attempt(state, "raise")
+        raise ValueError("no root in this cell")
+    return plain(state, group, index)
+
+
+def moody(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Fail once, the way shared file systems do."""
+    if index[0].start == BAD and attempt(state, "mood") == 0:
+        raise OSError(5, "Input/output error")
+    return plain(state, group, index)
+
+
+def misshapen(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    arrays = plain(state, group, index)
+    return arrays | {"n": arrays["n"].astype("f8")}
+
+
+def stuck(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    if index[0].start == BAD:
+        time.sleep(8.0)
+    return plain(state, group, index)
+
+
+def evaluator(evaluate: Any) -> Evaluator:
+    return Evaluator(load, evaluate)
+
+
+def chunk_bytes(store: Store) -> dict[str, bytes]:
+    """Return every file of the grid by its name."""
+    grid = store.path / "grid"
+    return {str(f.relative_to(grid)): f.read_bytes() for f in grid.rglob("*") if f.is_file()}
+
+
+def main() -> None:
+    """Run a scan as a program would: STORE, EVALUATOR, in-process | local."""
+    path, name, where = sys.argv[1:]
+    executor = cluster.local(2) if where == "local" else cluster.in_process()
+    with executor, show_progress() as reporter:
+        report = run_scan(path, evaluator(getattr(sys.modules[__name__], name)), executor, reporter)
+    sys.stderr.write(f"{report.sentence}\n")
+    sys.exit(report.exit_code)

@@ -1,0 +1,264 @@
+"""Processes are killed, disks fill up, signals arrive: nothing is lost, nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import fake_scan
+import pytest
+
+from lmltgrid import cluster, ledger, scan
+from lmltgrid.cluster import Executor
+from lmltgrid.errors import MachineError
+from lmltgrid.scan import repair, run_scan
+from lmltgrid.store import Store, status
+
+pytestmark = pytest.mark.faults
+PLAIN = fake_scan.evaluator(fake_scan.plain)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Every file of the grid after an undisturbed run."""
+    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
+    run_scan(store.path, PLAIN, cluster.in_process()).require()
+    return fake_scan.chunk_bytes(store)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return fake_scan.make_store(tmp_path)
+
+
+def start(store: Store, name: str, where: str) -> subprocess.Popen[str]:
+    """Start a program that runs a scan, in its own process group as a shell would."""
+    folder = Path(fake_scan.__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    command = [sys.executable, "-c", "import fake_scan; fake_scan.main()"]
+    return subprocess.Popen(
+        [*command, str(store.path), name, where],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_units(store: Store, count: int) -> None:
+    for _ in range(600):
+        if len(store.ledger.marked()) >= count:
+            return
+        time.sleep(0.05)
+    pytest.fail("no unit was finished in 30 s")
+
+
+@pytest.mark.cluster
+class TestKilledWorkers:
+    def test_a_worker_killed_in_mid_unit_costs_nothing(
+        self, store: Store, local: Executor, reference: dict[str, bytes]
+    ) -> None:
+        report = run_scan(store.path, fake_scan.evaluator(fake_scan.torn_once), local)
+        assert report.ending == "complete"
+        assert fake_scan.attempts(Path(store.attrs["control"]), "kill") == 2
+        assert fake_scan.chunk_bytes(store) == reference
+        assert store.verify(deep=True).ok
+
+    def test_a_unit_that_always_kills_is_isolated(
+        self, store: Store, local: Executor, reference: dict[str, bytes]
+    ) -> None:
+        report = run_scan(store.path, fake_scan.evaluator(fake_scan.deadly), local, retries=1)
+        assert (report.ending, report.exit_code) == ("partial", 4)
+        assert (report.done_now, report.failed) == (11, (fake_scan.BAD,))
+        record = status(store.path)["failed"][fake_scan.BAD]
+        assert record["type"] == "WorkerLost"
+        assert record["index"]["exposure"] == [5, 6]
+        assert "alone" in record["message"]
+        assert run_scan(store.path, PLAIN, local).ending == "complete"
+        assert fake_scan.chunk_bytes(store) == reference
+
+    def test_the_whole_cluster_killed_from_outside(
+        self, store: Store, local: Executor, reference: dict[str, bytes]
+    ) -> None:
+        pids = local._client.run(os.getpid)  # type: ignore[attr-defined]
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        assert run_scan(store.path, PLAIN, local).ending == "complete"
+        assert fake_scan.chunk_bytes(store) == reference
+
+
+def test_a_nanny_that_gave_up_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays among the cluster's workers, failed, so that scaling alone changes nothing."""
+    monkeypatch.setattr(cluster, "GIVEN_UP", 0.0)
+    closed: list[int] = []
+    scaled: list[int] = []
+
+    async def close() -> None:
+        closed.append(1)
+
+    async def scenario() -> list[int]:
+        executor = cluster.local(2)
+        alive = SimpleNamespace(is_alive=lambda: True)
+        failed = SimpleNamespace(is_alive=lambda: False, close=close)
+        fake = SimpleNamespace(
+            workers={0: alive, 1: failed},
+            scheduler_info={"workers": {"tcp://a": {"name": 0}}},
+            loop=SimpleNamespace(add_callback=lambda call, *args: call(*args)),
+            scale=scaled.append,
+        )
+        monkeypatch.setattr(executor, "_cluster", fake, raising=False)
+        monkeypatch.setattr(executor, "_client", SimpleNamespace(status="running"), raising=False)
+        executor.tend()
+        assert list(fake.workers) == [0, 1]  # it may only be between two starts
+        executor.tend()
+        await asyncio.sleep(0)
+        return list(fake.workers)
+
+    assert asyncio.run(scenario()) == [0]
+    assert (closed, scaled) == ([1], [2, 2])
+
+
+class TestSignals:
+    @pytest.mark.parametrize(
+        ("number", "code", "where"),
+        [
+            (signal.SIGTERM, 75, "in-process"),
+            (signal.SIGINT, 130, "in-process"),
+            pytest.param(signal.SIGTERM, 75, "local", marks=pytest.mark.cluster),
+        ],
+    )
+    def test_a_signal_stops_the_run_and_all_is_saved(
+        self, store: Store, reference: dict[str, bytes], number: int, code: int, where: str
+    ) -> None:
+        program = start(store, "slow", where)
+        wait_for_units(store, 2)
+        os.killpg(program.pid, number)  # workers too, as a terminal and a queue do
+        errors = program.communicate(timeout=30)[1]
+        assert program.returncode == code, errors
+        finished = int(store.done().sum())
+        assert 2 <= finished < store.units()
+        assert fake_scan.attempts(Path(store.attrs["control"]), "slow") == finished
+        assert status(store.path)["lease"] is None
+        assert "Traceback" not in errors
+        report = run_scan(store.path, PLAIN, cluster.in_process())
+        assert (report.ending, report.done_before) == ("complete", finished)
+        assert fake_scan.chunk_bytes(store) == reference
+
+    def test_a_second_ctrl_c_aborts_at_once(self, store: Store) -> None:
+        program = start(store, "stuck", "in-process")
+        wait_for_units(store, fake_scan.BAD)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        for _ in range(2):
+            os.killpg(program.pid, signal.SIGINT)
+            time.sleep(0.2)
+        errors = program.communicate(timeout=30)[1]
+        assert time.monotonic() - begun < 6.0  # the stuck unit lasts 8 s
+        assert "KeyboardInterrupt" in errors
+        assert status(store.path)["lease"] is None
+
+
+@pytest.mark.parametrize("where", ["in-process", pytest.param("local", marks=pytest.mark.cluster)])
+def test_a_run_killed_as_a_whole_is_resumed(
+    store: Store, reference: dict[str, bytes], where: str
+) -> None:
+    program = start(store, "slow", where)
+    wait_for_units(store, 2)
+    os.kill(program.pid, signal.SIGKILL)
+    program.communicate(timeout=30)
+    lease = status(store.path)["lease"]
+    assert lease["pid"] == program.pid
+    wait_for_silence(store)
+    cut = store.path / store.plan.place(0).files()["z"]  # as a power cut might leave it
+    cut.write_bytes(cut.read_bytes()[:10])
+    texts: list[str] = []
+    reporter = SimpleNamespace(progress=lambda *_: None, message=texts.append)
+    report = run_scan(store.path, PLAIN, cluster.in_process(), reporter)
+    assert report.ending == "complete"
+    assert any("that process is dead" in text for text in texts)
+    assert any("unit 0" in text and "computed anew" in text for text in texts)
+    assert fake_scan.chunk_bytes(store) == reference
+
+
+def wait_for_silence(store: Store) -> None:
+    """Wait until the orphaned workers, which see their parent gone, have ended."""
+    control = Path(store.attrs["control"])
+    workers = {int(pid) for pid in (control / "load").read_text().split()}
+    for _ in range(200):
+        if not any(ledger.process_lives(ledger.machine_key(), pid) for pid in workers):
+            return
+        time.sleep(0.05)
+    pytest.fail("workers outlived their run by 10 s")
+
+
+class TestDisk:
+    def test_a_disk_that_fills_up_ends_the_scan_with_all_saved(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, reference: dict[str, bytes]
+    ) -> None:
+        write = Store.write_unit
+
+        def full(self: Store, unit: int, *rest: object) -> object:
+            if unit >= fake_scan.BAD:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(self, unit, *rest)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "write_unit", full)
+            report = run_scan(store.path, PLAIN, cluster.in_process())
+        assert (report.ending, report.exit_code) == ("machine", 6)
+        assert (report.done_now, report.failed) == (fake_scan.BAD, ())
+        with pytest.raises(MachineError, match=r"No space left on device.*make room"):
+            report.require()
+        assert run_scan(store.path, PLAIN, cluster.in_process()).ending == "complete"
+        assert fake_scan.chunk_bytes(store) == reference
+
+    def test_room_is_looked_at_while_the_scan_runs(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(scan, "TEND", 0.0)
+        room = iter([2**30, 2**30, 2**30])
+        monkeypatch.setattr(scan, "free_bytes", lambda _: next(room, 1000))
+        report = run_scan(store.path, PLAIN, cluster.in_process())
+        assert (report.ending, report.exit_code) == ("machine", 6)
+        assert 0 < report.done_now < 12
+        assert "and 1000 are free" in report.sentence
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_a_folder_that_cannot_be_written_is_refused(self, store: Store) -> None:
+        store.ledger.folder.chmod(0o500)
+        try:
+            with pytest.raises(MachineError, match="the store cannot be written"):
+                run_scan(store.path, PLAIN, cluster.in_process())
+        finally:
+            store.ledger.folder.chmod(0o700)
+
+    def test_a_read_only_file_system_is_refused(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(self: cluster.Lease) -> bool:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr(cluster.Lease, "_create", refuse)
+        with pytest.raises(MachineError, match=r"cannot be written \(Read-only file system\)"):
+            run_scan(store.path, PLAIN, cluster.in_process())
+
+
+def test_damage_is_repaired(store: Store, reference: dict[str, bytes]) -> None:
+    run_scan(store.path, PLAIN, cluster.in_process())
+    path = store.path / store.plan.place(3).files()["n"]
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    texts: list[str] = []
+    report = store.verify(deep=True)
+    assert repair(store.path, report, texts.append) == 1
+    assert "computed anew" in texts[0]
+    assert run_scan(store.path, PLAIN, cluster.in_process()).done_now == 1
+    assert fake_scan.chunk_bytes(store) == reference

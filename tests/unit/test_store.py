@@ -1,0 +1,440 @@
+"""The store: what is written comes back, and what is not a sound store is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmltgrid import ledger
+from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
+from lmltgrid.store import (
+    ArrayLayout,
+    GroupLayout,
+    IncompleteStoreWarning,
+    Store,
+    StoreLayout,
+    create_store,
+    layout_bytes,
+    open_grid,
+    open_store,
+    read_moments,
+    status,
+)
+
+IDENTITY = "feedface" * 8
+DIMS = ("model", "exposure", "mass")
+MOMENTS = {
+    "darwin-nr": xr.Dataset(
+        {"rate": (("channel", "mass"), np.arange(6.0).reshape(2, 3), {"units": "1"})},
+        coords={"channel": ["pp", "B8"]},
+    )
+}
+
+
+def layout(
+    shape: tuple[int, ...] = (2, 5, 4), chunks: tuple[int, ...] = (1, 2, 4), dtype: str = "float32"
+) -> StoreLayout:
+    arrays = tuple(ArrayLayout(n, DIMS, shape, chunks, dtype, {"units": "1"}) for n in ("z", "n"))
+    coordinates = {
+        "model": (np.array([f"model-{i}" for i in range(shape[0])]), {"long_name": "model"}),
+        "exposure": (np.arange(1.0, shape[1] + 1), {"units": "tonne year"}),
+    }
+    second = GroupLayout("grid/lz", (ArrayLayout("z", ("mass",), (3,), (2,), "float64"),))
+    groups = (GroupLayout("grid/darwin-nr", arrays, coordinates, {"title": "a"}), second)
+    return StoreLayout(groups, {"spec": "x = 1"}, IDENTITY)
+
+
+def numbers(group: str, index: tuple[slice, ...]) -> dict[str, np.ndarray]:
+    """Numbers that depend on their place alone, NaN and infinity among them."""
+    if group == "grid/lz":
+        return {"z": np.arange(index[0].start, index[0].stop, dtype="f8")}
+    model, exposure, mass = np.ogrid[index]
+    value = (np.sin(model + 1.0) * (exposure + 1) / (mass + 1.0)).astype("f4")
+    value[(exposure + mass + 0 * model) % 5 == 3] = np.nan
+    return {"z": value, "n": np.where(value > 1, np.float32(np.inf), value)}
+
+
+def fill(store: Store, units: list[int] | None = None) -> Store:
+    for unit in range(store.units()) if units is None else units:
+        place = store.plan.place(unit)
+        store.write_unit(unit, numbers(place.group.path, place.index))
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
+
+
+def chunk(store: Store, unit: int, name: str = "z") -> Path:
+    return store.path / store.plan.place(unit).files()[name]
+
+
+def test_what_is_written_comes_back_as_a_data_tree(store: Store) -> None:
+    fill(store)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = open_grid(store.path)
+    grid = tree["grid/darwin-nr"]
+    whole = numbers("grid/darwin-nr", (slice(0, 2), slice(0, 5), slice(0, 4)))
+    for name, values in whole.items():
+        assert grid[name].dims == DIMS
+        assert grid[name].dtype == np.float32
+        assert grid[name].data.chunksize == (1, 2, 4)
+        np.testing.assert_array_equal(grid[name].values, values)
+    assert np.asarray(grid["model"]).tolist() == ["model-0", "model-1"]
+    assert grid["exposure"].attrs == {"units": "tonne year"}
+    assert grid["z"].attrs["units"] == "1"
+    assert grid.attrs == {"title": "a"}
+    np.testing.assert_array_equal(tree["grid/lz/z"].values, [0.0, 1.0, 2.0])
+    assert tree.attrs["spec"] == "x = 1"
+    assert tree.attrs["identity"] == IDENTITY
+    assert tree.attrs["units_missing"] == 0
+
+
+def test_moments_come_back(store: Store) -> None:
+    moments = read_moments(store.path)["darwin-nr"]
+    xr.testing.assert_identical(moments, MOMENTS["darwin-nr"])
+    assert moments["rate"].sel(channel="B8").values.tolist() == [3.0, 4.0, 5.0]
+
+
+def test_units_cover_every_point_once(store: Store) -> None:
+    hits = {g.path: np.zeros(g.shape, dtype=int) for g in store.plan.groups}
+    for unit in range(store.units()):
+        place = store.plan.place(unit)
+        assert place.unit == unit
+        hits[place.group.path][place.index] += 1
+    assert all((hit == 1).all() for hit in hits.values())
+    for unit in (-1, store.units()):
+        with pytest.raises(SpecificationError, match="units 0 to"):
+            store.plan.place(unit)
+
+
+def test_all_chunks_are_written_even_of_nothing_but_nan(tmp_path: Path) -> None:
+    store = create_store(tmp_path / "a", layout(), {})
+    place = store.plan.place(0)
+    nothing = {n: np.full(place.shape, np.nan, dtype="f4") for n in ("z", "n")}
+    marker = store.write_unit(0, nothing)
+    assert chunk(store, 0).exists()
+    assert marker.values["z"] == ("nan", "nan", math.prod(place.shape))
+    assert store.verify(deep=True).ok
+
+
+def test_bytes_of_the_layout() -> None:
+    assert layout_bytes(layout()) == 2 * 5 * 4 * 2 * 4 + 3 * 8
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_any_chunking_reads_as_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    shape = data.draw(st.tuples(*[st.integers(1, 6)] * 3), label="shape")
+    chunks = data.draw(st.tuples(*[st.integers(1, n) for n in shape]), label="chunks")
+    path = tmp_path_factory.mktemp("any") / "scan.zarr"
+    store = create_store(path, layout(shape, chunks), {})
+    order = data.draw(st.permutations(range(store.units())), label="order")
+    fill(store, list(order))
+    whole = numbers("grid/darwin-nr", tuple(slice(0, n) for n in shape))
+    tree = open_grid(path)
+    for name, values in whole.items():
+        assert np.asarray(tree["grid/darwin-nr"][name]).tobytes() == values.tobytes()
+
+
+def test_missing_units_read_as_nan_and_are_announced(store: Store) -> None:
+    fill(store, [0, store.units() - 1])
+    with pytest.warns(IncompleteStoreWarning, match="6 of 8 units are missing"):
+        tree = open_grid(store.path)
+    assert tree.attrs["units_missing"] == 6
+    assert tree["grid/darwin-nr/z"].isel(model=1).isnull().all()
+    assert list(store.pending()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_markers_are_the_truth(store: Store) -> None:
+    fill(store)
+    store.ledger.reopen(3)
+    marker = next(store.ledger.folder.glob("done/*/004.json"))
+    marker.write_text(marker.read_text()[:-20])
+    assert list(store.pending()) == [3, 4]
+    assert not store.is_done(4)
+    fill(store, [3, 4])
+    assert store.pending().size == 0
+
+
+def test_markers_know_size_extremes_and_nan(store: Store) -> None:
+    fill(store, [1])
+    marker = store.ledger.marker(1)
+    assert marker is not None
+    place = store.plan.place(1)
+    expected = numbers(place.group.path, place.index)
+    assert marker.chunks["n"][0] == chunk(store, 1, "n").stat().st_size
+    low, high, missing = marker.values["n"]
+    assert float(low) == np.nanmin(expected["n"])
+    assert float(high) == np.nanmax(expected["n"])
+    assert missing == np.isnan(expected["n"]).sum() > 0
+
+
+def test_a_unit_has_one_writer(store: Store) -> None:
+    fill(store, [1])
+    with pytest.raises(LmltgridError, match="unit 1 is finished already"):
+        fill(store, [1])
+
+
+@pytest.mark.parametrize("spoil", ["name", "shape", "dtype"])
+def test_a_wrong_answer_is_refused_before_anything_is_written(store: Store, spoil: str) -> None:
+    place = store.plan.place(0)
+    arrays = numbers(place.group.path, place.index)
+    if spoil == "name":
+        arrays["extra"] = arrays["z"]
+    else:
+        arrays["z"] = arrays["z"][:, 1:] if spoil == "shape" else arrays["z"].astype("f8")
+    with pytest.raises(SpecificationError, match=r"unit 0 was computed as"):
+        store.write_unit(0, arrays)
+    assert not chunk(store, 0).exists()
+
+
+def test_a_layout_that_cannot_be_stored_is_refused() -> None:
+    good: dict[str, Any] = {
+        "name": "z",
+        "dims": ("a",),
+        "shape": (3,),
+        "chunks": (2,),
+        "dtype": "float32",
+    }
+    for change in (
+        {"chunks": (4,)},
+        {"chunks": (0,)},
+        {"shape": (3, 3)},
+        {"dims": ("a", "a"), "shape": (1, 1), "chunks": (1, 1)},
+        {"dtype": "int32"},
+        {"name": "../z"},
+        {"dims": (), "shape": (), "chunks": ()},
+    ):
+        with pytest.raises(SpecificationError):
+            ArrayLayout(**(good | change))
+    array = ArrayLayout(**good)
+    other = ArrayLayout(**(good | {"name": "n", "chunks": (3,)}))
+    for path, arrays, coordinates in (
+        ("grid/../up", (array,), {}),
+        ("elsewhere", (array,), {}),
+        ("grid/a", (array, other), {}),
+        ("grid/a", (array, array), {}),
+        ("grid/a", (array,), {"a": (np.arange(4.0), {})}),
+        ("grid/a", (array,), {"b": (np.arange(3.0), {})}),
+    ):
+        with pytest.raises(SpecificationError):
+            GroupLayout(path, arrays, coordinates)
+    with pytest.raises(SpecificationError, match="JSON"):
+        StoreLayout((GroupLayout("grid/a", (array,)),), {"x": float("nan")}, IDENTITY)
+
+
+class TestCreation:
+    def test_nothing_is_overwritten(self, store: Store) -> None:
+        with pytest.raises(SpecificationError, match="something exists here"):
+            create_store(store.path, layout(), {})
+
+    def test_a_failure_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(self: ledger.Plan, path: Path) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(ledger.Plan, "save", full)
+        with pytest.raises(MachineError, match="No space left on device"):
+            create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_killed_creation_is_no_store_and_is_swept(self, tmp_path: Path) -> None:
+        dead = os.fork()
+        if dead == 0:
+            os._exit(0)
+        os.waitpid(dead, 0)
+        side = tmp_path / f"scan.zarr.creating-{ledger.machine_key()}-{dead}"
+        (side / "grid").mkdir(parents=True)
+        alive = tmp_path / f"scan.zarr.creating-{ledger.machine_key()}-{os.getppid()}"
+        foreign = tmp_path / "scan.zarr.creating-0123456789ab-1"
+        alive.mkdir()
+        foreign.mkdir()
+        with pytest.raises(SpecificationError, match="not a store"):
+            open_store(side)
+        create_store(tmp_path / "scan.zarr", layout(), {})
+        assert not side.exists()
+        assert alive.exists()
+        assert foreign.exists()
+
+    def test_no_room_is_refused_with_both_numbers(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small = SimpleNamespace(f_bavail=3, f_frsize=100)
+        monkeypatch.setattr(os, "statvfs", lambda _: small)
+        with pytest.raises(MachineError, match=r"344 bytes are needed and 300 are free") as caught:
+            create_store(tmp_path / "deep" / "scan.zarr", layout(), {})
+        assert caught.value.exit_code == 6
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestOpening:
+    def test_what_is_no_store(self, tmp_path: Path) -> None:
+        with pytest.raises(SpecificationError, match="there is no store here"):
+            open_store(tmp_path / "nothing")
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(SpecificationError, match="not a store of lmltgrid"):
+            open_store(tmp_path)
+
+    def test_another_scan(self, store: Store) -> None:
+        assert open_store(store.path, IDENTITY).plan == store.plan
+        with pytest.raises(SpecificationError, match="holds scan feedfacefeed, but beef was asked"):
+            open_store(store.path, "beef")
+
+    def test_a_newer_format(self, store: Store) -> None:
+        plan = store.path / "_ledger" / "plan.json"
+        plan.write_text(json.dumps(json.loads(plan.read_text()) | {"format": 99}))
+        with pytest.raises(SpecificationError, match="format 99; this lmltgrid reads formats up"):
+            open_store(store.path)
+
+    @pytest.mark.parametrize("name", ["_ledger/plan.json", "zarr.json"])
+    @pytest.mark.parametrize("damage", ["missing", "cut", "empty", "other"])
+    def test_damaged_plan_or_metadata(self, store: Store, name: str, damage: str) -> None:
+        path = store.path / name
+        text = path.read_text()
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_text({"cut": text[: len(text) // 2], "empty": "", "other": "{}"}[damage])
+        with pytest.raises(VerificationError, match=r"damaged .*; restore"):
+            open_store(store.path)
+
+    def test_metadata_that_differ_from_the_plan(self, store: Store) -> None:
+        path = store.path / "zarr.json"
+        path.write_text(path.read_text().replace("feedface", "deadbeef"))
+        with pytest.raises(VerificationError, match="identity differs from the plan"):
+            open_store(store.path)
+
+    def test_foreign_codecs_are_refused(self, store: Store) -> None:
+        """A codec such as numcodecs' pickle would run code of the store's author."""
+        path = store.path / "zarr.json"
+        root = json.loads(path.read_text())
+        node = root["consolidated_metadata"]["metadata"]["moments/darwin-nr/channel"]
+        node["codecs"] = [{"name": "numcodecs.pickle", "configuration": {}}]
+        path.write_text(json.dumps(root))
+        with pytest.raises(VerificationError, match="no form that we write"):
+            open_store(store.path)
+
+    def test_a_plan_cannot_point_out_of_the_store(self, store: Store) -> None:
+        path = store.path / "_ledger" / "plan.json"
+        path.write_text(path.read_text().replace("grid/lz", "grid/../../lz"))
+        with pytest.raises(VerificationError, match="a group is called"):
+            open_store(store.path)
+
+
+class TestVerify:
+    def test_a_sound_store(self, store: Store) -> None:
+        report = fill(store).verify(deep=True, evaluate=numbers, sample=100)
+        assert report.ok
+        assert (report.finished, report.recomputed) == (8, 8)
+        report.require()
+
+    def test_a_cut_chunk_is_found_by_its_size(self, store: Store) -> None:
+        path = chunk(fill(store), 2)
+        path.write_bytes(path.read_bytes()[:-1])
+        chunk(store, 5).unlink()
+        report = store.verify()
+        assert sorted(report.damaged) == [2, 5]
+        with pytest.raises(VerificationError, match=r"unit 2: .*bytes, its record says") as caught:
+            report.require()
+        assert caught.value.exit_code == 5
+
+    @pytest.mark.parametrize("place", [20, -6, -1])
+    def test_a_flipped_bit_is_found_by_the_deep_check_alone(self, store: Store, place: int) -> None:
+        path = chunk(fill(store), 2, "n")
+        content = bytearray(path.read_bytes())
+        content[place] ^= 4
+        path.write_bytes(content)
+        assert store.verify().ok
+        assert list(store.verify(deep=True).damaged) == [2]
+
+    def test_a_sound_chunk_in_the_wrong_place_is_found(self, store: Store) -> None:
+        fill(store)
+        chunk(store, 0).write_bytes(chunk(store, 3).read_bytes())
+        assert 0 in store.verify(deep=True).damaged
+
+    def test_other_numbers_are_found_by_computing_again(self, store: Store) -> None:
+        fill(store)
+
+        def other(group: str, index: tuple[slice, ...]) -> dict[str, np.ndarray]:
+            return {k: np.nextafter(v, v.dtype.type(0)) for k, v in numbers(group, index).items()}
+
+        report = store.verify(evaluate=other, sample=2)
+        assert len(report.damaged) == report.recomputed == 2
+        assert "computed again" in next(iter(report.damaged.values()))
+
+    def test_damaged_moments_are_found(self, store: Store) -> None:
+        path = store.path / "moments" / "darwin-nr" / "rate" / "c" / "0" / "0"
+        content = bytearray(path.read_bytes())
+        content[20] ^= 1
+        path.write_bytes(content)
+        assert store.verify().ok
+        assert list(store.verify(deep=True).files) == ["moments/darwin-nr/rate/c/0/0"]
+        with pytest.raises(VerificationError, match="restore a copy"):
+            store.verify(deep=True).require()
+
+    def test_discarded_units_are_computed_anew(self, store: Store) -> None:
+        path = chunk(fill(store), 2)
+        sound = path.read_bytes()
+        path.write_bytes(b"x")
+        store.discard(list(store.verify().damaged))
+        assert not path.exists()
+        assert list(store.pending()) == [2]
+        fill(store, [2])
+        assert path.read_bytes() == sound
+        assert store.verify(deep=True).ok
+
+
+def test_sweep_removes_what_a_killed_writer_leaves(store: Store) -> None:
+    fill(store)
+    orphans = [
+        chunk(store, 0).with_name("0.abc.partial"),
+        store.ledger.folder / "done/x.json.1.tmp",
+    ]
+    for orphan in orphans:
+        orphan.write_text("x")
+    assert store.sweep() == 2
+    assert not any(orphan.exists() for orphan in orphans)
+    assert store.verify(deep=True).ok
+
+
+def test_status_agrees_with_the_ledger(store: Store) -> None:
+    fill(store, [0, 1, 7])
+    store.ledger.fail(2, {"type": "ValueError", "message": "no root"})
+    store.ledger.fail(1, {"type": "OSError", "message": "finished since"})
+    state = status(store.path)
+    assert state["groups"] == {
+        "grid/darwin-nr": {"units": 6, "done": 2},
+        "grid/lz": {"units": 2, "done": 1},
+    }
+    assert (state["units"], state["done"], state["complete"]) == (8, 3, False)
+    assert list(state["failed"]) == [2]
+    assert state["lease"] is None
+    files = [f for f in store.path.rglob("*") if f.is_file() and "_ledger" not in f.parts]
+    assert state["bytes"] == sum(f.stat().st_size for f in files)
+    json.dumps(state)
+
+
+def test_a_unit_says_where_it_lies(store: Store) -> None:
+    assert store.where(1) == {
+        "group": "grid/darwin-nr",
+        "chunk": [0, 1, 0],
+        "index": {"model": [0, 1], "exposure": [2, 4], "mass": [0, 4]},
+        "coordinates": {"model": ["model-0", "model-0"], "exposure": [3.0, 4.0]},
+    }
