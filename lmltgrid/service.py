@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import platform
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,13 +25,12 @@ from lmltgrid import cluster as executors
 from lmltgrid import grid, scan
 from lmltgrid import store as stores
 from lmltgrid.datafiles import manifest
-from lmltgrid.errors import LmltgridError, SpecificationError
+from lmltgrid.errors import SpecificationError
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
 
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
-SUMMARY_MASSES: Final = (1.0, 10.0, 100.0)  # MeV
 
 
 @dataclass(frozen=True)
@@ -301,8 +299,10 @@ def _outcome(
     summary: dict[str, Any] = {}
     figure = None
     if report["ending"] == "complete" and plan is not None:
-        summary = _summarize(plan, experiments)
-        figure = draw(path, plan)
+        from lmltgrid import summary as short
+
+        summary = short.summarize(plan, experiments)
+        figure = short.draw(path, plan)
     return Outcome(path, report, int(report["exit_code"]), summary, figure)
 
 
@@ -314,99 +314,7 @@ def summarize(store: str | Path, *, experiments: Path | None = None) -> dict[str
     dict
         ``limits`` and ``discovery``: a list of cases each; empty without the experiments.
     """
+    from lmltgrid import summary as short
+
     plan = _stored_plan(store, experiments)
-    return {} if plan is None else _summarize(plan, experiments)
-
-
-def _summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
-    """Return the physics of a scan in short: limits, and exposures for a 5-sigma discovery.
-
-    Limits are those of the experiment's own exposure (or the nearest of the scan) at the lowest
-    threshold; discovery exposures are for the benchmark points of P21 Table 1 at every threshold.
-    """
-    from lmltgrid.analysis.discovery import discovery
-    from lmltgrid.analysis.limits import limits
-
-    masses = [m for m in SUMMARY_MASSES if _inside(m, plan.spec.mass.points())]
-    masses = masses or [float(plan.spec.mass.points()[0])]
-    out: dict[str, Any] = {"limits": [], "discovery": []}
-    for experiment, model, metallicity in _cases(plan):
-        options: dict[str, Any] = {
-            "model": model,
-            "metallicity": metallicity,
-            "oscillation": plan.spec.oscillation,
-            "atomic": plan.spec.atomic,
-            "couplings": plan.spec.couplings,
-            "experiments": experiments,
-        }
-        thresholds = plan.thresholds(experiment)
-        found = limits(
-            experiment.name,
-            mass=masses,
-            threshold=float(thresholds[0]),
-            exposure=nearest(plan.exposures(experiment), experiment.spec.exposure_tonne_year),
-            **options,
-        )
-        case = {"experiment": experiment.name, "model": model.name, "metallicity": metallicity}
-        units = {"unit": experiment.unit}
-        out["limits"].append(case | units | _limit_rows(found))
-        for benchmark in models.benchmarks().values():
-            mass, coupling = benchmark.mass, benchmark.coupling
-            line = discovery(
-                experiment.name,
-                mass=mass,
-                coupling=coupling,
-                threshold=thresholds,
-                sided=plan.spec.statistic.sided,
-                **options,
-            )
-            point = {"mass": mass, "coupling": coupling}
-            values = [None if np.isnan(v) else float(v) for v in line["exposure"].values]
-            how = {"sided": line.attrs["sided"], "sigmas": line.attrs["sigmas"]}
-            row = how | {"benchmark": benchmark.name, "threshold": thresholds.tolist()}
-            out["discovery"].append(case | units | point | row | {"exposure": values})
-    return out
-
-
-def _cases(plan: grid.GridPlan) -> Iterator[tuple[Any, models.Model, str]]:
-    for experiment in plan.experiments:
-        for model in plan.models:
-            for metallicity in plan.spec.metallicity:
-                yield experiment, model, metallicity
-
-
-def _limit_rows(found: xr.Dataset) -> dict[str, Any]:
-    from lmltgrid.analysis.limits import as_lists
-
-    attrs = {k: found.attrs[k] for k in ("test", "sided", "cl", "threshold", "exposure")}
-    return {**attrs, "mass": found["mass"].values.tolist(), "excluded": as_lists(found)}
-
-
-def _inside(value: float, axis: NDArray[np.float64]) -> bool:
-    return bool(axis[0] <= value <= axis[-1])
-
-
-def nearest(axis: NDArray[np.float64], value: float) -> float:
-    """Return the point of an axis that is nearest in ratio."""
-    return float(axis[np.argmin(np.abs(np.log(axis / value)))])
-
-
-def draw(path: Path, plan: grid.GridPlan) -> Path | None:
-    """Draw the first plane of a store beside it; a scan does not fail for want of a picture."""
-    experiment = plan.experiments[0]
-    exposure = nearest(plan.exposures(experiment), experiment.spec.exposure_tonne_year)
-    if min(plan.shape(experiment)[-2:]) < 2:
-        return None
-    figure = path.with_suffix(".png")
-    try:
-        from lmltgrid.views import plots
-
-        plane = stores.open_grid(path)[f"grid/{experiment.name}"].to_dataset()
-        chosen = plane.isel(model=0, metallicity=0, threshold=0).sel(
-            exposure=exposure, method="nearest"
-        )
-        plots.save(plots.plane(chosen[["significance"]].load()), figure)
-    except (LmltgridError, ImportError) as error:
-        warnings.warn(f"no figure: {error}", stacklevel=2)
-        return None
-    return figure
+    return {} if plan is None else short.summarize(plan, experiments)

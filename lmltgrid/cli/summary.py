@@ -27,11 +27,22 @@ def reading(summary: dict[str, Any]) -> list[str]:
         f"{case['benchmark']}: {number(case['mass'])} MeV, g = {number(case['coupling'])}": None
         for case in cases
     }
-    return [
-        f"Points (Amaral et al. 2021, arXiv:2104.03297): {'; '.join(points)}.",
-        "never: at this threshold no exposure is enough, as where the mediator takes events away "
-        "and only an excess counts.",
-    ]
+    lines = [f"Points (Amaral et al. 2021, arXiv:2104.03297): {'; '.join(points)}."]
+    if any(value is None for case in cases for value in case["exposure"]):
+        lines.append(
+            "never: at this threshold no exposure is enough, as where the mediator takes events "
+            "away and only an excess counts."
+        )
+    return [*lines, _conventions(summary["conventions"])]
+
+
+def _conventions(used: dict[str, Any]) -> str:
+    """Return what the numbers depend on besides the axes."""
+    mixing = ", ".join(f"{value} for {model}" for model, value in used["mixing"].items())
+    return (
+        f"Conventions: oscillation {used['oscillation']}; mixing {mixing}; "
+        f"bound electrons {used['atomic']}; weak mixing angle {used['couplings']}."
+    )
 
 
 def _by_experiment(cases: list[Case]) -> Iterator[list[Case]]:
