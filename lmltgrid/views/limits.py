@@ -1,0 +1,104 @@
+"""Limits in the mass-coupling plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor, log10
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import xarray as xr
+
+from lmltgrid.errors import SpecificationError
+from lmltgrid.views.axes import Ends
+from lmltgrid.views.frame import band_area, benchmark_marks, ends, filled, framed
+from lmltgrid.views.regions import branches
+from lmltgrid.views.style import (
+    COLORS,
+    Settings,
+    common_settings,
+    differences,
+    experiment_words,
+    muon_charge,
+    settings_of,
+    title_words,
+    verdict_words,
+)
+
+
+def limits_lines(
+    limits: xr.Dataset | Sequence[xr.Dataset],
+    *,
+    coupling: Ends | None = None,
+    band: bool = True,
+    benchmarks: bool = True,
+) -> hv.Overlay:
+    """Show the excluded, or discoverable, couplings of one or several limits, every branch.
+
+    Parameters
+    ----------
+    limits
+        From `lmltgrid.analysis.limits.limits`; open intervals are filled to the top of the plane.
+    coupling
+        Ends of the axis; chosen from the limits if left out.
+    band, benchmarks
+        See `lmltgrid.views.plane.plane`.
+
+    Raises
+    ------
+    SpecificationError
+        There are no limits at two masses at least, or ``coupling`` does not ascend.
+    """
+    several = [limits] if isinstance(limits, xr.Dataset) else list(limits)
+    masses = np.unique([one for each in several for one in each["mass"].values])
+    if masses.size < 2:
+        raise SpecificationError(
+            f"limits_lines: {len(several)} limits at {masses.size} masses are given; at least one "
+            "with two masses is needed; widen the axis"
+        )
+    mass = ends(masses)
+    border = _coupling_range(several) if coupling is None else coupling
+    if not 0.0 < border[0] < border[1]:
+        raise SpecificationError(
+            f"limits_lines: coupling {border[0]:g} to {border[1]:g} is given; it must be positive "
+            "and ascend; correct it"
+        )
+    settings = [settings_of(one) for one in several]
+    charges = {muon_charge(one) for one in settings if band} - {0.0}
+    parts: list[Any] = [band_area(mass, charge) for charge in sorted(charges)]
+    drawn = [
+        filled(branches(one, border[1]), mass, border, _limit_words(settings, i), COLORS[i % 6])
+        for i, one in enumerate(several)
+    ]
+    parts += [fill for fill, _ in drawn] + [outline for _, outline in drawn]
+    if benchmarks:
+        parts += benchmark_marks(mass, border)
+    return framed(parts, mass, border, _limits_title(settings))
+
+
+def _coupling_range(several: Sequence[xr.Dataset]) -> Ends:
+    """Return whole decades with some room around the ends of the intervals."""
+    values = np.concatenate([one[end].values.ravel() for one in several for end in ("low", "high")])
+    values = values[np.isfinite(values) & (values > 0.0)]
+    if not values.size:
+        return 1e-5, 1e-2
+    low, high = log10(values.min()), log10(values.max())
+    return 10.0 ** floor(low - 0.15), 10.0 ** ceil(high + 0.15)
+
+
+def _limit_words(settings: Sequence[Settings], index: int) -> str:
+    """Return the legend of one limit: what it is, or what sets it apart from the others."""
+    own, common = settings[index], common_settings(settings)
+    parts = [] if "experiment" in common else [experiment_words(own)]
+    parts += differences(settings, index)
+    if verdict_words(own) != verdict_words(common) or not parts:
+        parts.append(verdict_words(own))
+    return ", ".join(parts)
+
+
+def _limits_title(settings: Sequence[Settings]) -> str:
+    """Return the title: what all limits have in common."""
+    common = common_settings(settings)
+    first = experiment_words(common) or "limits"
+    return title_words(common, ", ".join(part for part in (first, verdict_words(common)) if part))

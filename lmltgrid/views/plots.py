@@ -1,0 +1,14 @@
+"""The figures, and how they are saved.
+
+Each function describes a figure once, as a HoloViews object with options for both backends: bokeh
+for browsers, matplotlib for print.
+"""
+
+from __future__ import annotations
+
+from lmltgrid.views.limits import limits_lines
+from lmltgrid.views.lines import discovery_lines, spectra
+from lmltgrid.views.plane import plane
+from lmltgrid.views.save import html, png, save
+
+__all__ = ["discovery_lines", "html", "limits_lines", "plane", "png", "save", "spectra"]
