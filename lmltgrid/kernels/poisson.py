@@ -250,7 +250,7 @@ def _log_upper_fraction(a: float, x: float) -> float:
         total += step
         if abs(step) <= _EPSILON * total:
             break
-    return a * log(x) - x - log_gamma_1p(a) + log(a * total)
+    return a * log(x) - x - log_gamma_1p(a) + (log(a) + log(total))  # a total may underflow
 
 
 @kernel
