@@ -248,8 +248,14 @@ def _sentence(error: ValidationError, kind: type[Spec], where: str) -> str:
     if first["type"] == "value_error":
         return text + str(first["ctx"]["error"]) + tail
     given = first["input"]
+    if first["type"] in ("model_type", "tuple_type"):
+        table = f"a table with {', '.join(_keys_at(kind, path))}"
+        form = "a list" if first["type"] == "tuple_type" else table
+        return f"{text}given {given!r:.80}; {form} is needed; write it so{tail}"
     shown = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)[:80]
     message = first["msg"][0].lower() + first["msg"][1:]
+    if path[-1:] == ["mixing"]:
+        message += ", or the number eps/g"
     return f"{text}given {shown}; {message}; correct it{tail}"
 
 
