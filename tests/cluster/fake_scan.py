@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ import numpy as np
 import xarray as xr
 
 from lmltgrid import cluster
-from lmltgrid.scan import Evaluator, run_scan, show_progress
-from lmltgrid.store import ArrayLayout, GroupLayout, Store, StoreLayout, create_store
+from lmltgrid.bundle import Evaluator
+from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout
+from lmltgrid.progress import show_progress
+from lmltgrid.scan import run_scan
+from lmltgrid.store import Store, create_store
 
 BAD = 5  # the exposure (one unit each) that misbehaves
 DIMS = ("exposure", "mass", "coupling")
+PATIENCE = 60.0  # s; ten times what the slowest of these scans takes
 
 
 def make_layout(
@@ -128,6 +133,14 @@ def moody(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[s
     return plain(state, group, index)
 
 
+def gloomy(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Fail always, the way broken disks do."""
+    if index[0].start == BAD:
+        attempt(state, "gloom")
+        raise OSError(5, "Input/output error")
+    return plain(state, group, index)
+
+
 def misshapen(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
     arrays = plain(state, group, index)
     return arrays | {"n": arrays["n"].astype("f8")}
@@ -137,6 +150,14 @@ def stuck(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[s
     if index[0].start == BAD:
         time.sleep(8.0)
     return plain(state, group, index)
+
+
+def patience() -> datetime:
+    """Return when to stop a scan whose bad unit may be tried for ever: its test then fails.
+
+    The deadline of a scan would not do: every attempt that ends starts it again.
+    """
+    return datetime.now(UTC) + timedelta(seconds=PATIENCE)
 
 
 def evaluator(evaluate: Any) -> Evaluator:

@@ -15,11 +15,13 @@ from types import SimpleNamespace
 import fake_scan
 import pytest
 
-from lmltgrid import cluster, ledger, scan
+from lmltgrid import cluster, scan
 from lmltgrid.cluster import Executor
 from lmltgrid.errors import MachineError
-from lmltgrid.scan import repair, run_scan
+from lmltgrid.lease import Lease, machine_key, process_lives
+from lmltgrid.scan import run_scan
 from lmltgrid.store import Store, status
+from lmltgrid.verify import repair_store, verify_store
 
 pytestmark = pytest.mark.faults
 PLAIN = fake_scan.evaluator(fake_scan.plain)
@@ -69,12 +71,13 @@ class TestKilledWorkers:
         assert report.ending == "complete"
         assert fake_scan.attempts(Path(store.attrs["control"]), "kill") == 2
         assert fake_scan.chunk_bytes(store) == reference
-        assert store.verify(deep=True).ok
+        assert verify_store(store, deep=True).ok
 
     def test_a_unit_that_always_kills_is_isolated(
         self, store: Store, local: Executor, reference: dict[str, bytes]
     ) -> None:
-        report = run_scan(store.path, fake_scan.evaluator(fake_scan.deadly), local, retries=1)
+        evaluator = fake_scan.evaluator(fake_scan.deadly)
+        report = run_scan(store.path, evaluator, local, retries=1, until=fake_scan.patience())
         assert (report.ending, report.exit_code) == ("partial", 4)
         assert (report.done_now, report.failed) == (11, (fake_scan.BAD,))
         record = status(store.path)["failed"][fake_scan.BAD]
@@ -192,7 +195,7 @@ def wait_for_silence(store: Store) -> None:
     control = Path(store.attrs["control"])
     workers = {int(pid) for pid in (control / "load").read_text().split()}
     for _ in range(200):
-        if not any(ledger.process_lives(ledger.machine_key(), pid) for pid in workers):
+        if not any(process_lives(machine_key(), pid) for pid in workers):
             return
         time.sleep(0.05)
     pytest.fail("workers outlived their run by 10 s")
@@ -242,10 +245,10 @@ class TestDisk:
     def test_a_read_only_file_system_is_refused(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(self: cluster.Lease) -> bool:
+        def refuse(self: Lease) -> bool:
             raise OSError(errno.EROFS, "Read-only file system")
 
-        monkeypatch.setattr(cluster.Lease, "_create", refuse)
+        monkeypatch.setattr(Lease, "_create", refuse)
         with pytest.raises(MachineError, match=r"cannot be written \(Read-only file system\)"):
             run_scan(store.path, PLAIN, cluster.in_process())
 
@@ -257,8 +260,8 @@ def test_damage_is_repaired(store: Store, reference: dict[str, bytes]) -> None:
     content[-9] ^= 1
     path.write_bytes(content)
     texts: list[str] = []
-    report = store.verify(deep=True)
-    assert repair(store.path, report, texts.append) == 1
+    report = verify_store(store, deep=True)
+    assert repair_store(store.path, report, texts.append) == 1
     assert "computed anew" in texts[0]
     assert run_scan(store.path, PLAIN, cluster.in_process()).done_now == 1
     assert fake_scan.chunk_bytes(store) == reference

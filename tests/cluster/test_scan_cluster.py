@@ -14,6 +14,7 @@ import fake_scan
 import pytest
 
 from lmltgrid import cluster
+from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import Executor
 from lmltgrid.errors import (
     LmltgridError,
@@ -22,7 +23,10 @@ from lmltgrid.errors import (
     SpecificationError,
     StoppedError,
 )
-from lmltgrid.scan import Evaluator, LineReporter, Report, run_scan, show_progress
+from lmltgrid.lease import STALE, Lease
+from lmltgrid.progress import LineReporter, show_progress
+from lmltgrid.scan import Report, run_scan
+from lmltgrid.spec import RunSpec
 from lmltgrid.store import Store, status
 
 PLAIN = fake_scan.evaluator(fake_scan.plain)
@@ -94,7 +98,8 @@ def test_a_unit_that_raises_is_recorded_and_the_others_go_on(
     store: Store, executor: Executor, reference: dict[str, bytes]
 ) -> None:
     notes = Notes()
-    report = run_scan(store.path, fake_scan.evaluator(fake_scan.raising), executor, notes)
+    evaluator = fake_scan.evaluator(fake_scan.raising)
+    report = run_scan(store.path, evaluator, executor, notes, until=fake_scan.patience())
     assert (report.ending, report.exit_code, report.failed) == ("partial", 4, (fake_scan.BAD,))
     assert (report.done_now, report.missing) == (11, 1)
     with pytest.raises(PartialStoreError, match="1 of 12 units are missing, 1 failed"):
@@ -119,8 +124,23 @@ def test_a_machine_in_a_bad_mood_is_asked_again(store: Store, executor: Executor
     assert fake_scan.attempts(Path(store.attrs["control"]), "mood") == 2
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_machine_that_always_refuses_is_given_up(
+    store: Store, executor: Executor, retries: int
+) -> None:
+    evaluator = fake_scan.evaluator(fake_scan.gloomy)
+    report = run_scan(store.path, evaluator, executor, retries=retries, until=fake_scan.patience())
+    assert (report.ending, report.exit_code, report.failed) == ("partial", 4, (fake_scan.BAD,))
+    assert report.done_now == 11
+    record = status(store.path)["failed"][fake_scan.BAD]
+    assert record["type"] == "OSError"
+    control = Path(store.attrs["control"])
+    assert fake_scan.attempts(control, "gloom") == record["attempts"] == retries + 1
+
+
 def test_a_wrong_answer_fails_the_unit(store: Store, executor: Executor) -> None:
-    report = run_scan(store.path, fake_scan.evaluator(fake_scan.misshapen), executor)
+    evaluator = fake_scan.evaluator(fake_scan.misshapen)
+    report = run_scan(store.path, evaluator, executor, until=fake_scan.patience())
     assert len(report.failed) == report.missing == 12
     record = status(store.path)["failed"][0]
     assert record["type"] == "SpecificationError"
@@ -219,7 +239,7 @@ class TestLease:
 
     @pytest.mark.parametrize("reason", ["dead", "silent", "empty"])
     def test_a_stale_lease_is_taken_over(self, store: Store, reason: str) -> None:
-        lease = cluster.Lease(store.path, lambda _: None)
+        lease = Lease(store.path, lambda _: None)
         with lease:
             content = lease.path.read_text()
         if reason == "dead":
@@ -228,7 +248,7 @@ class TestLease:
         if reason != "dead":
             with pytest.raises(MachineError, match="another run holds"):
                 run_scan(store.path, PLAIN, cluster.in_process())
-            long_ago = time.time() - cluster.STALE - 5
+            long_ago = time.time() - STALE - 5
             os.utime(lease.path, (long_ago, long_ago))
         notes = Notes()
         report = run_scan(store.path, PLAIN, cluster.in_process(), notes)
@@ -239,7 +259,7 @@ class TestLease:
     def test_a_run_that_lost_its_lease_ends(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cluster, "BEAT", 0.05)
+        monkeypatch.setattr("lmltgrid.lease.BEAT", 0.05)
         thief = threading.Timer(0.3, (store.ledger.folder / "lease.json").write_text, ['{"a": 1}'])
         thief.start()
         evaluator = fake_scan.evaluator(fake_scan.slow)
@@ -249,8 +269,8 @@ class TestLease:
         assert (store.ledger.folder / "lease.json").exists()
 
     def test_a_heartbeat_is_given(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cluster, "BEAT", 0.02)
-        with cluster.Lease(store.path, lambda _: None) as lease:
+        monkeypatch.setattr("lmltgrid.lease.BEAT", 0.02)
+        with Lease(store.path, lambda _: None) as lease:
             os.utime(lease.path, (1, 1))
             time.sleep(0.3)
             assert lease.path.stat().st_mtime > 1
@@ -299,3 +319,7 @@ def test_a_report_is_json() -> None:
 def test_no_workers_are_refused(make: Any) -> None:
     with pytest.raises(SpecificationError, match="at least 1 is needed"):
         make(0)
+
+
+def test_a_worker_has_the_memory_that_a_specification_gives() -> None:
+    assert cluster.local(1).memory_mb == RunSpec().memory_mb  # type: ignore[attr-defined]

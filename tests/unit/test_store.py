@@ -15,70 +15,26 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_store import DIMS, IDENTITY, MOMENTS, chunk, fill, layout, numbers
 
-from lmltgrid import ledger
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
+from lmltgrid.lease import machine_key
+from lmltgrid.plan import ArrayLayout, GroupLayout, Plan, StoreLayout, layout_bytes
 from lmltgrid.store import (
-    ArrayLayout,
-    GroupLayout,
     IncompleteStoreWarning,
     Store,
-    StoreLayout,
     create_store,
-    layout_bytes,
     open_grid,
     open_store,
     read_moments,
     status,
 )
-
-IDENTITY = "feedface" * 8
-DIMS = ("model", "exposure", "mass")
-MOMENTS = {
-    "darwin-nr": xr.Dataset(
-        {"rate": (("channel", "mass"), np.arange(6.0).reshape(2, 3), {"units": "1"})},
-        coords={"channel": ["pp", "B8"]},
-    )
-}
-
-
-def layout(
-    shape: tuple[int, ...] = (2, 5, 4), chunks: tuple[int, ...] = (1, 2, 4), dtype: str = "float32"
-) -> StoreLayout:
-    arrays = tuple(ArrayLayout(n, DIMS, shape, chunks, dtype, {"units": "1"}) for n in ("z", "n"))
-    coordinates = {
-        "model": (np.array([f"model-{i}" for i in range(shape[0])]), {"long_name": "model"}),
-        "exposure": (np.arange(1.0, shape[1] + 1), {"units": "tonne year"}),
-    }
-    second = GroupLayout("grid/lz", (ArrayLayout("z", ("mass",), (3,), (2,), "float64"),))
-    groups = (GroupLayout("grid/darwin-nr", arrays, coordinates, {"title": "a"}), second)
-    return StoreLayout(groups, {"spec": "x = 1"}, IDENTITY)
-
-
-def numbers(group: str, index: tuple[slice, ...]) -> dict[str, np.ndarray]:
-    """Numbers that depend on their place alone, NaN and infinity among them."""
-    if group == "grid/lz":
-        return {"z": np.arange(index[0].start, index[0].stop, dtype="f8")}
-    model, exposure, mass = np.ogrid[index]
-    value = (np.sin(model + 1.0) * (exposure + 1) / (mass + 1.0)).astype("f4")
-    value[(exposure + mass + 0 * model) % 5 == 3] = np.nan
-    return {"z": value, "n": np.where(value > 1, np.float32(np.inf), value)}
-
-
-def fill(store: Store, units: list[int] | None = None) -> Store:
-    for unit in range(store.units()) if units is None else units:
-        place = store.plan.place(unit)
-        store.write_unit(unit, numbers(place.group.path, place.index))
-    return store
+from lmltgrid.verify import verify_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
-
-
-def chunk(store: Store, unit: int, name: str = "z") -> Path:
-    return store.path / store.plan.place(unit).files()[name]
 
 
 def test_what_is_written_comes_back_as_a_data_tree(store: Store) -> None:
@@ -128,7 +84,7 @@ def test_all_chunks_are_written_even_of_nothing_but_nan(tmp_path: Path) -> None:
     marker = store.write_unit(0, nothing)
     assert chunk(store, 0).exists()
     assert marker.values["z"] == ("nan", "nan", math.prod(place.shape))
-    assert store.verify(deep=True).ok
+    assert verify_store(store, deep=True).ok
 
 
 def test_bytes_of_the_layout() -> None:
@@ -247,10 +203,10 @@ class TestCreation:
     def test_a_failure_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(self: ledger.Plan, path: Path) -> None:
+        def full(self: Plan, path: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(ledger.Plan, "save", full)
+        monkeypatch.setattr(Plan, "save", full)
         with pytest.raises(MachineError, match="No space left on device"):
             create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
         assert list(tmp_path.iterdir()) == []
@@ -260,9 +216,9 @@ class TestCreation:
         if dead == 0:
             os._exit(0)
         os.waitpid(dead, 0)
-        side = tmp_path / f"scan.zarr.creating-{ledger.machine_key()}-{dead}"
+        side = tmp_path / f"scan.zarr.creating-{machine_key()}-{dead}"
         (side / "grid").mkdir(parents=True)
-        alive = tmp_path / f"scan.zarr.creating-{ledger.machine_key()}-{os.getppid()}"
+        alive = tmp_path / f"scan.zarr.creating-{machine_key()}-{os.getppid()}"
         foreign = tmp_path / "scan.zarr.creating-0123456789ab-1"
         alive.mkdir()
         foreign.mkdir()
@@ -338,69 +294,6 @@ class TestOpening:
             open_store(store.path)
 
 
-class TestVerify:
-    def test_a_sound_store(self, store: Store) -> None:
-        report = fill(store).verify(deep=True, evaluate=numbers, sample=100)
-        assert report.ok
-        assert (report.finished, report.recomputed) == (8, 8)
-        report.require()
-
-    def test_a_cut_chunk_is_found_by_its_size(self, store: Store) -> None:
-        path = chunk(fill(store), 2)
-        path.write_bytes(path.read_bytes()[:-1])
-        chunk(store, 5).unlink()
-        report = store.verify()
-        assert sorted(report.damaged) == [2, 5]
-        with pytest.raises(VerificationError, match=r"unit 2: .*bytes, its record says") as caught:
-            report.require()
-        assert caught.value.exit_code == 5
-
-    @pytest.mark.parametrize("place", [20, -6, -1])
-    def test_a_flipped_bit_is_found_by_the_deep_check_alone(self, store: Store, place: int) -> None:
-        path = chunk(fill(store), 2, "n")
-        content = bytearray(path.read_bytes())
-        content[place] ^= 4
-        path.write_bytes(content)
-        assert store.verify().ok
-        assert list(store.verify(deep=True).damaged) == [2]
-
-    def test_a_sound_chunk_in_the_wrong_place_is_found(self, store: Store) -> None:
-        fill(store)
-        chunk(store, 0).write_bytes(chunk(store, 3).read_bytes())
-        assert 0 in store.verify(deep=True).damaged
-
-    def test_other_numbers_are_found_by_computing_again(self, store: Store) -> None:
-        fill(store)
-
-        def other(group: str, index: tuple[slice, ...]) -> dict[str, np.ndarray]:
-            return {k: np.nextafter(v, v.dtype.type(0)) for k, v in numbers(group, index).items()}
-
-        report = store.verify(evaluate=other, sample=2)
-        assert len(report.damaged) == report.recomputed == 2
-        assert "computed again" in next(iter(report.damaged.values()))
-
-    def test_damaged_moments_are_found(self, store: Store) -> None:
-        path = store.path / "moments" / "darwin-nr" / "rate" / "c" / "0" / "0"
-        content = bytearray(path.read_bytes())
-        content[20] ^= 1
-        path.write_bytes(content)
-        assert store.verify().ok
-        assert list(store.verify(deep=True).files) == ["moments/darwin-nr/rate/c/0/0"]
-        with pytest.raises(VerificationError, match="restore a copy"):
-            store.verify(deep=True).require()
-
-    def test_discarded_units_are_computed_anew(self, store: Store) -> None:
-        path = chunk(fill(store), 2)
-        sound = path.read_bytes()
-        path.write_bytes(b"x")
-        store.discard(list(store.verify().damaged))
-        assert not path.exists()
-        assert list(store.pending()) == [2]
-        fill(store, [2])
-        assert path.read_bytes() == sound
-        assert store.verify(deep=True).ok
-
-
 def test_sweep_removes_what_a_killed_writer_leaves(store: Store) -> None:
     fill(store)
     orphans = [
@@ -411,7 +304,7 @@ def test_sweep_removes_what_a_killed_writer_leaves(store: Store) -> None:
         orphan.write_text("x")
     assert store.sweep() == 2
     assert not any(orphan.exists() for orphan in orphans)
-    assert store.verify(deep=True).ok
+    assert verify_store(store, deep=True).ok
 
 
 def test_status_agrees_with_the_ledger(store: Store) -> None:

@@ -1,0 +1,298 @@
+"""What a user may write, and the sentence that answers what is not allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from lmltgrid.errors import SpecificationError
+from lmltgrid.spec import MAX_SPEC_BYTES, Axis, ModelSpec, ScanSpec, read_spec, validate
+
+LOG = {"start": 1.0, "stop": 300.0, "num": 7}
+BASE: dict[str, Any] = {
+    "models": ["Lmu"],
+    "experiments": ["darwin-nr"],
+    "mass": {"log": LOG},
+    "coupling": {"values": [1e-5, 1e-4]},
+}
+WHERE = "scan.toml"
+
+
+def scan(**changes: Any) -> ScanSpec:
+    return validate(ScanSpec, BASE | changes, WHERE)
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(SpecificationError) as caught:
+        scan(**changes)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert caught.value.exit_code == 3
+    return message
+
+
+def test_defaults_are_those_of_the_documentation() -> None:
+    spec = scan()
+    assert spec.metallicity == ("GS98",)
+    assert (spec.oscillation, spec.atomic, spec.couplings) == ("nufit60", "step+rrpa", "msbar")
+    assert (spec.mixing, spec.exposure, spec.threshold) == (None, None, None)
+    assert (spec.statistic.test, spec.statistic.sided) == ("discovery", "one")
+    assert spec.version == 1
+
+
+def test_axes_hold_their_points() -> None:
+    np.testing.assert_allclose(scan().mass.points(), np.geomspace(1, 300, 7), rtol=1e-15)
+    assert scan().mass.points()[[0, -1]].tolist() == [1.0, 300.0]
+    linear = Axis(linear={"start": 1, "stop": 3, "num": 5})  # type: ignore[arg-type]
+    assert linear.points().tolist() == [1.0, 1.5, 2.0, 2.5, 3.0]
+    assert scan().coupling.points().tolist() == [1e-5, 1e-4]
+    assert scan(mass={"values": [3]}).mass.points().dtype == np.float64
+
+
+def test_specifications_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        scan().version = 1
+
+
+def test_how_a_scan_runs_is_not_its_identity() -> None:
+    same = scan(run={"workers": 3, "store": "x.zarr"}, title="my scan")
+    assert same.identity() == scan().identity()
+    changes: list[dict[str, Any]] = [
+        {"mass": {"log": LOG | {"num": 8}}},
+        {"oscillation": "nufit40"},
+        {"mixing": 0.1},
+        {"metallicity": ["AGSS09met"]},
+        {"atomic": "step"},
+        {"couplings": "low-energy"},
+        {"statistic": {"test": "exclusion"}},
+        {"exposure": {"values": [1.0]}},
+    ]
+    for change in changes:
+        assert scan(**change).identity() != scan().identity()
+
+
+@pytest.mark.parametrize(
+    ("axis", "message"),
+    [
+        ({}, "mass: exactly one of log, linear, values is needed, given: none"),
+        (
+            {"log": LOG, "values": [1.0]},
+            "mass: exactly one of log, linear, values is needed, given: log, values",
+        ),
+        ({"values": []}, "mass: the axis is empty; give at least one value"),
+        ({"values": [2.0, 1.0]}, "mass: values must ascend, but 2 is followed by 1; sort them"),
+        ({"values": [1.0, 1.0]}, "mass: values must ascend, but 1 is followed by 1; sort them"),
+        (
+            {"values": [1.0, float("nan")]},
+            "mass.values.1: given nan; input should be a finite number; correct it",
+        ),
+        (
+            {"values": [1.0, float("inf")]},
+            "mass.values.1: given inf; input should be a finite number; correct it",
+        ),
+        ({"values": [-1.0]}, "mass.values.0: given -1.0; input should be greater than 0; correct"),
+        ({"values": [0.0]}, "mass.values.0: given 0.0; input should be greater than 0; correct it"),
+        ({"values": ["a"]}, "mass.values.0: given 'a'; input should be a valid number"),
+        ({"values": 3.0}, "mass.values: given 3.0; a list is needed; write it so"),
+        (
+            {"log": LOG | {"start": 400.0}},
+            "mass.log: start 400 must lie below stop 300; swap them",
+        ),
+        ({"log": LOG | {"stop": 1.0}}, "mass.log: start 1 must lie below stop 1; swap them"),
+        ({"log": LOG | {"num": 1}}, "mass.log.num: given 1; input should be greater than or equal"),
+        (
+            {"log": LOG | {"num": 100_001}},
+            "mass.log.num: given 100001; input should be less than or equal to 100000; correct it",
+        ),
+        ({"log": LOG | {"num": 2.5}}, "mass.log.num: given 2.5; input should be a valid integer"),
+        ({"log": {"start": 1, "stop": 2}}, "mass.log.num: this key is missing; add it"),
+        (
+            {"log": LOG | {"nmu": 3}},
+            "mass.log.nmu: unknown key; did you mean 'num'? Allowed: start, stop, num",
+        ),
+        ({"lgo": LOG}, "mass.lgo: unknown key; did you mean 'log'? Allowed: log, linear, values"),
+        ({"log": 3}, "mass.log: given 3; a table with start, stop, num is needed; write it so"),
+    ],
+)
+def test_an_axis_that_is_not_one_is_refused(axis: dict[str, Any], message: str) -> None:
+    assert refusal(mass=axis).startswith(f"{WHERE}: {message}")
+
+
+def test_an_oversized_list_is_refused() -> None:
+    values = np.linspace(1.0, 2.0, 100_001).tolist()
+    message = refusal(mass={"values": values})
+    assert "mass.values: given" in message
+    assert "at most 100000 items" in message
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [{"values": [True]}, {"log": {"start": True, "stop": 3.0, "num": 5}}],
+    ids=["value", "start"],
+)
+def test_true_is_not_one(axis: dict[str, Any]) -> None:
+    """As for charges and mixing."""
+    assert "a number is needed, not true or false" in refusal(mass=axis)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"coupilng": {"values": [1]}},
+            "coupilng: unknown key; did you mean 'coupling'? Allowed: version, title, models,",
+        ),
+        ({"xyzzy": 1}, "xyzzy: unknown key; Allowed: version"),
+        ({"models": []}, "no model is named; fill models, or add a [[model]] table"),
+        ({"models": ["Lmu", "B-L", "Lmu"]}, "models: 'Lmu' is given twice; keep one"),
+        ({"models": ["L mu"]}, "models.0: given 'L mu'; string should match pattern"),
+        ({"models": [""]}, "models.0: given ''; string should have at least 1 character"),
+        ({"models": "Lmu"}, "models: given 'Lmu'; a list is needed; write it so"),
+        ({"experiments": []}, "experiments: given []; "),
+        ({"experiments": ["lz-nr", "lz-nr"]}, "experiments: 'lz-nr' is given twice; keep one"),
+        ({"metallicity": []}, "metallicity: given []; "),
+        (
+            {"metallicity": ["GS89"]},
+            "metallicity.0: given 'GS89'; input should be 'GS98' or 'AGSS09met'; correct it",
+        ),
+        ({"metallicity": ["GS98", "GS98"]}, "metallicity: 'GS98' is given twice; keep one"),
+        ({"oscillation": ""}, "oscillation: given ''; "),
+        ({"mixing": "lop"}, "mixing: given 'lop'; input should be 'loop', 'amaral2021' or"),
+        ({"mixing": True}, "mixing: given True; "),
+        ({"mixing": float("nan")}, "mixing: given nan; "),
+        (
+            {"atomic": "rrpa"},
+            "atomic: given 'rrpa'; input should be 'free', 'step' or 'step+rrpa'; correct it",
+        ),
+        (
+            {"couplings": "tree"},
+            "couplings: given 'tree'; input should be 'msbar' or 'low-energy'; correct it",
+        ),
+        ({"version": 2}, "version: given 2; input should be 1; correct it"),
+        (
+            {"statistic": {"test": "chi2"}},
+            "statistic.test: given 'chi2'; input should be 'discovery' or 'exclusion'; correct it",
+        ),
+        (
+            {"statistic": {"tset": "discovery"}},
+            "statistic.tset: unknown key; did you mean 'test'? Allowed: test, sided",
+        ),
+        ({"dtype": "float16"}, "dtype: given 'float16'; input should be 'float32' or 'float64'"),
+        ({"run": {"workers": 0}}, "run.workers: given 0; input should be greater than or equal"),
+        ({"run": {"worker": 2}}, "run.worker: unknown key; did you mean 'workers'? Allowed: "),
+        ({"title": "x" * 201}, "title: given 'xxx"),
+    ],
+)
+def test_a_scan_that_is_not_one_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert refusal(**changes).startswith(f"{WHERE}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"name": "x"}, "exactly one of base, charges is needed; leave the other one out"),
+        (
+            {"name": "x", "base": "Lmu", "charges": {"u": 1}},
+            "exactly one of base, charges is needed; leave the other one out",
+        ),
+        (
+            {"name": "x", "charges": {"u": 0, "mu": 0}},
+            "charges: all charges are zero; give at least one of u, d, e, mu, tau",
+        ),
+        (
+            {"name": "x", "charges": {"muon": 1}},
+            "charges.muon: unknown key; did you mean 'mu'? Allowed: u, d, e, mu, tau",
+        ),
+        ({"name": "x", "charges": {"u": True}}, "charges.u: a number is needed, not true or false"),
+        ({"name": "x", "charges": {"u": float("nan")}}, "charges.u: given nan; "),
+        ({"name": "x", "charges": {"u": "one"}}, "charges.u: given 'one'; input should be a valid"),
+        ({"name": "x y", "base": "Lmu"}, "name: given 'x y'; string should match pattern"),
+        ({"base": "Lmu"}, "name: this key is missing; add it"),
+        (
+            {"name": "x", "base": "Lmu", "mixng": 1},
+            "mixng: unknown key; did you mean 'mixing'? Allowed: name, base, charges, mixing",
+        ),
+        ({"name": "x", "base": "Lmu", "mixing": "lop"}, "mixing: given 'lop'; input should be"),
+    ],
+)
+def test_a_model_table_that_is_not_one_is_refused(model: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecificationError) as caught:
+        validate(ModelSpec, model, "here")
+    assert str(caught.value).startswith(f"here: {message}")
+    assert f"{WHERE}: model.0" in refusal(model=[model])
+
+
+def test_a_model_table_may_not_take_a_name_twice() -> None:
+    assert "models: 'Lmu' is given twice" in refusal(model=[{"name": "Lmu", "base": "B-L"}])
+
+
+def test_all_problems_are_counted_and_the_first_is_told() -> None:
+    message = refusal(mass={}, coupling={"values": []}, dtype="float16")
+    assert message.startswith(f"{WHERE}: mass: exactly one of")
+    assert message.endswith(" (and 2 more below)")
+
+
+def test_what_a_user_may_write_in_toml(tmp_path: Path) -> None:
+    path = tmp_path / "scan.toml"
+    path.write_text(
+        """
+        models = ["Lmu-Ltau"]
+        experiments = ["darwin-nr"]
+        metallicity = ["GS98", "AGSS09met"]
+        mixing = 1e-2
+        [[model]]
+        name = "mine"
+        charges = { u = 0.3, mu = 1, tau = -1 }
+        mixing = -0.0143
+        [mass]
+        log = { start = 1, stop = 300, num = 200 }
+        [coupling]
+        log = { start = 1e-5, stop = 1e-2, num = 200 }
+        [exposure]
+        values = [1, 10.0]
+        [threshold]
+        linear = { start = 0.7, stop = 5.7, num = 6 }
+        [statistic]
+        test = "exclusion"
+        sided = "two"
+        [run]
+        cluster = "local"
+        """,
+        encoding="utf-8",
+    )
+    spec = read_spec(path)
+    assert spec.mixing == 0.01
+    assert spec.model[0].charges is not None
+    assert spec.model[0].charges.tau == -1.0
+    assert spec.threshold is not None
+    np.testing.assert_allclose(spec.threshold.points(), [0.7, 1.7, 2.7, 3.7, 4.7, 5.7])
+    assert ScanSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    missing = tmp_path / "no.toml"
+    with pytest.raises(SpecificationError) as caught:
+        read_spec(missing)
+    assert str(caught.value) == (
+        f"{missing}: the specification cannot be read (No such file or directory); check the path"
+    )
+    with pytest.raises(SpecificationError, match=r"cannot be read \(Is a directory\)"):
+        read_spec(tmp_path)
+
+
+def test_a_file_that_is_too_large_or_not_toml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scan.toml"
+    path.write_bytes(b"#" * (MAX_SPEC_BYTES + 1))
+    with pytest.raises(SpecificationError, match="1048577 bytes; at most 1048576 are allowed"):
+        read_spec(path)
+    path.write_text("models = [")
+    with pytest.raises(SpecificationError, match=r"scan\.toml: not valid TOML: "):
+        read_spec(path)
+    path.write_text("")
+    with pytest.raises(SpecificationError, match=r"experiments: this key is missing; add it \(and"):
+        read_spec(path)
