@@ -1,7 +1,7 @@
 """Distributed grid scans of light-mediator searches with neutrinos.
 
-Functions that take and return xarray objects with units; `moments` is the module of the basis
-moments. Nothing is imported before it is used, so ``import lmltgrid`` is quick.
+Functions that take and return xarray objects with units. Nothing is imported before it is used, so
+``import lmltgrid`` is quick.
 
 Examples
 --------
@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import xarray as xr
 
-    from lmltgrid import moments
     from lmltgrid.analysis.discovery import discovery
     from lmltgrid.analysis.limits import contours, limits
-    from lmltgrid.analysis.points import events, spectrum
+    from lmltgrid.analysis.points import events, moments, spectrum
     from lmltgrid.grid import load_spec
     from lmltgrid.service import open_store as open  # noqa: A004 - the word for it
     from lmltgrid.service import resume, run
@@ -45,14 +44,14 @@ __all__ = [
     "virtual",
 ]
 
-# where each public name lives; a module stands for itself
+# where each public name lives
 _HOMES = {
     "contours": "lmltgrid.analysis.limits:contours",
     "discovery": "lmltgrid.analysis.discovery:discovery",
     "events": "lmltgrid.analysis.points:events",
     "limits": "lmltgrid.analysis.limits:limits",
     "load_spec": "lmltgrid.grid:load_spec",
-    "moments": "lmltgrid.moments",
+    "moments": "lmltgrid.analysis.points:moments",
     "open": "lmltgrid.service:open_store",
     "resume": "lmltgrid.service:resume",
     "run": "lmltgrid.service:run",
@@ -93,8 +92,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = home.partition(":")
-    found = import_module(module)
-    value = getattr(found, attribute) if attribute else found
+    value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Where a scan runs: executors behind one interface, the lease on a store, and the stop signals.
+"""Where a scan runs: executors behind one interface.
 
 An executor runs plain function calls and says how each ended. It neither schedules units nor
 knows stores: `lmltgrid.scan` does. `in_process` needs no cluster; `local` starts one on this
@@ -8,38 +8,26 @@ machine. Both are context managers.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import queue
-import signal
-import socket
-import threading
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from multiprocessing import resource_tracker
-from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, Self
 
 from lmltgrid.errors import MachineError, SpecificationError
-from lmltgrid.ledger import FOLDER, machine_key, process_lives, read_json
+from lmltgrid.signals import signals_blocked
 
-STALE = 60.0  # s without a heartbeat after which a lease is taken over
-BEAT = 10.0  # s between heartbeats
 WINDOW = 3  # calls in flight for each call that runs: nobody waits for the scheduler
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 GIVEN_UP = 3.0  # s; a nanny that means to start its worker again does so at once
 FETCH = 60.0  # s to wait for the small result of a call that has ended
 
 Call = Callable[..., Any]
-Message = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -273,7 +261,7 @@ def in_process(threads: int = 1) -> Executor:
     return _Inline() if threads == 1 else _Threads(threads)
 
 
-def local(workers: int | None = None, memory_mb: int = 500) -> Executor:
+def local(workers: int | None = None, memory_mb: int = 1000) -> Executor:
     """Return a cluster of processes on this machine, one for each core unless ``workers`` is given.
 
     A process that outgrows ``memory_mb`` (10^6 bytes) is killed and replaced.
@@ -285,148 +273,3 @@ def local(workers: int | None = None, memory_mb: int = 500) -> Executor:
     if workers < 1:
         raise SpecificationError(f"local: {workers} workers were given; at least 1 is needed")
     return _Local(workers, memory_mb)
-
-
-@contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Block SIGINT and SIGTERM in this thread and in all that it starts meanwhile.
-
-    Threads and processes inherit the mask: a Ctrl-C in a terminal and a queue's SIGTERM, which
-    reach every process of a job, then leave it to the run to stop its workers.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class StopSignals:
-    """While entered, notes SIGTERM and Ctrl-C in ``caught``; a second Ctrl-C raises at once."""
-
-    def __init__(self) -> None:
-        self.caught: signal.Signals | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        """Install the handlers, unless this thread may not."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Restore the handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if number == signal.SIGINT and self.caught is signal.SIGINT:
-            raise KeyboardInterrupt
-        self.caught = signal.Signals(number)
-
-
-class Lease:
-    """The right to run on the store at ``path``, held while entered; one run has it at a time.
-
-    A file created exclusively names the holder; a thread refreshes its time. The lease of a dead
-    process of this machine, or one without a heartbeat for 60 s, is taken over.
-    """
-
-    def __init__(self, path: Path, message: Message) -> None:
-        self.path = path / FOLDER / "lease.json"
-        self.taken_over = False
-        self.lost = False
-        self._where = path
-        self._message = message
-        self._token = uuid.uuid4().hex
-        self._end = threading.Event()
-
-    def __enter__(self) -> Self:
-        """Take the lease.
-
-        Raises
-        ------
-        MachineError
-            Another run holds it, or the store cannot be written.
-        """
-        try:
-            while not self._create():
-                self._take_over()
-        except OSError as error:
-            if isinstance(error, MachineError):
-                raise
-            raise MachineError(
-                f"{self._where}: the store cannot be written ({error.strerror}); "
-                "check its permissions and the room on its disk"
-            ) from None
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Give the lease back."""
-        self._end.set()
-        self._thread.join()
-        if self._mine():
-            self.path.unlink(missing_ok=True)
-
-    def _create(self) -> bool:
-        holder = {
-            "machine": machine_key(),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "token": self._token,
-        }
-        try:
-            with self.path.open("x", encoding="utf-8") as file:
-                json.dump(holder, file)
-        except FileExistsError:
-            return False
-        return True
-
-    def _take_over(self) -> None:
-        """Remove a stale lease, or refuse."""
-        holder = read_json(self.path) or {}
-        try:
-            silence = self._now() - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return  # given back in this moment
-        who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
-        pid = holder.get("pid")
-        dead = isinstance(pid, int) and process_lives(str(holder.get("machine")), pid) is False
-        if not dead and silence <= STALE:
-            raise MachineError(
-                f"{self._where}: another run holds this store ({who}); wait for it, or stop it"
-            )
-        aside = self.path.with_name(f"lease.{self._token}.tmp")
-        with suppress(FileNotFoundError):
-            self.path.rename(aside)
-            if (read_json(aside) or {}).get("token") != holder.get("token"):
-                with suppress(FileExistsError):
-                    os.link(aside, self.path)  # a third run was faster: give its lease back
-            else:
-                self.taken_over = True
-                reason = "that process is dead" if dead else f"no sign of it for {silence:.0f} s"
-                self._message(f"{self._where}: taking over from {who}: {reason}")
-            aside.unlink(missing_ok=True)
-
-    def _now(self) -> float:
-        """Return the time of the file system, whose clock may differ from ours."""
-        probe = self.path.with_name(f"lease.{self._token}.tmp")
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink()
-        return now
-
-    def _mine(self) -> bool:
-        return (read_json(self.path) or {}).get("token") == self._token
-
-    def _beat(self) -> None:
-        while not self._end.wait(BEAT):
-            with suppress(OSError):  # a file system that stutters; silence, not loss
-                if self._mine():
-                    os.utime(self.path)
-                elif read_json(self.path) is not None or not self.path.exists():
-                    self.lost = True

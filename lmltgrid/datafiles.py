@@ -126,23 +126,27 @@ def parse_table(content: bytes, columns: Sequence[str], where: str) -> Table:
         raise SpecificationError(
             f"{where}: {len(content)} bytes, {MAX_TABLE_BYTES} allowed; tabulate it coarser"
         )
-    rows = list(csv.reader(io.StringIO(content.decode("utf-8", errors="replace"))))
-    header = [name.strip() for name in rows[0]] if rows else []
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace")))
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise SpecificationError(
+            f"{where}, line {reader.line_num}: not a table: {error}; correct that line"
+        ) from None
+    header = [name.strip() for name in rows[0][1]] if rows else []
     missing = [name for name in columns if name not in header]
     if missing:
         raise SpecificationError(
             f"{where}: column {missing[0]!r} is missing; the columns there are "
             f"{', '.join(header) or 'none'}; add it"
         )
-    body = [row for row in rows[1:] if row]
+    body = rows[1:]
     if not body:
         raise SpecificationError(f"{where}: no rows below the header; add at least one")
     table = {}
     for name in columns:
         index = header.index(name)
-        values = np.array(
-            [_number(row, index, name, f"{where}, line {i}") for i, row in enumerate(body, start=2)]
-        )
+        values = np.array([_number(row, index, name, f"{where}, line {i}") for i, row in body])
         values.setflags(write=False)
         table[name] = values
     return table

@@ -43,6 +43,8 @@ def threshold_in(experiment: Experiment, channel: Channel, threshold: float) -> 
     """Return a threshold of the experiment's scale in the scale of one of its channels, keV."""
     if channel == experiment.scale_channel:
         return threshold
+    if channel == "er":
+        return float(electron_equivalent(experiment, "nr", np.array([threshold]))[0])
 
     def miss(energy: float) -> float:
         return float(electron_equivalent(experiment, "nr", np.array([energy]))[0]) - threshold
@@ -202,6 +204,7 @@ def background(experiment: Experiment, threshold: float) -> float:
     """Return the expected background per tonne year in the window.
 
     The published rates are before efficiency and resolution, which are those of electron recoils.
+    Outside of its table a rate is continued as a constant.
     """
     if not experiment.background:
         return 0.0

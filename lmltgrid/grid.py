@@ -20,8 +20,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import datafiles, detector
-from lmltgrid import moments as basis
+from lmltgrid import basis, datafiles, detector
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.kernels import plane, polynomial
 from lmltgrid.spec import ScanSpec, read_spec

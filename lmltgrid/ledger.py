@@ -1,247 +1,23 @@
-"""The plan of a store and the record of what is finished: plain files in its folder ``_ledger``.
+"""The record of what is finished: plain JSON files in the folder ``_ledger`` of a store.
 
-A *unit* is one whole chunk of every array of a group, at one place of the chunk grid. Units are
-numbered through all groups, in C order within a group. A unit is finished when, and only when,
-its marker exists and can be read; a marker is written after the data, under a temporary name,
-flushed to disk, and then renamed. Nothing here knows Zarr.
+A unit is finished when, and only when, its marker exists and can be read; a marker is written
+after the data, under a temporary name, flushed to disk, and then renamed. Nothing here knows what
+a unit holds: `lmltgrid.plan` does.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
-import re
-import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lmltgrid.errors import SpecificationError, VerificationError
-
-FORMAT_VERSION = 1
 FOLDER = "_ledger"
-PLAN = "plan.json"
 PER_FOLDER = 1000  # markers in one sub-folder: directories stay short on shared file systems
-DTYPES = ("float32", "float64")  # what is missing reads as NaN
-
-_GROUP = re.compile(r"grid/[A-Za-z0-9][\w.+-]*")
-_NAME = re.compile(r"[A-Za-z]\w*")
-
-
-@dataclass(frozen=True)
-class ArrayLayout:
-    """One stored variable: names and lengths of its axes, lengths of a chunk, type, attributes."""
-
-    name: str
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: str
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be stored."""
-        where = f"array {self.name!r}"
-        if not all(_NAME.fullmatch(name) for name in (self.name, *self.dims)):
-            raise SpecificationError(f"{where}: dims {self.dims}; names are letters and digits")
-        if not 0 < len(self.dims) == len(set(self.dims)) == len(self.shape) == len(self.chunks):
-            raise SpecificationError(
-                f"{where}: dims {self.dims}, shape {self.shape}, chunks {self.chunks}; "
-                "each axis needs one name, one length and one chunk length"
-            )
-        if not all(1 <= chunk <= size for chunk, size in zip(self.chunks, self.shape, strict=True)):
-            raise SpecificationError(
-                f"{where}: chunks {self.chunks} of shape {self.shape}; "
-                "a chunk length lies between 1 and the length of its axis"
-            )
-        if self.dtype not in DTYPES:
-            raise SpecificationError(f"{where}: dtype {self.dtype!r}; allowed: {', '.join(DTYPES)}")
-
-
-@dataclass(frozen=True)
-class GroupLayout:
-    """Arrays on the same axes and chunks, e.g. all quantities of one experiment.
-
-    ``coordinates`` maps the name of an axis to its values, shape (length,), and attributes;
-    strings are allowed.
-    """
-
-    path: str
-    arrays: tuple[ArrayLayout, ...]
-    coordinates: Mapping[str, tuple[NDArray[Any], Mapping[str, Any]]] = field(default_factory=dict)
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse arrays that differ in axes, and coordinates that do not fit."""
-        if not _GROUP.fullmatch(self.path):
-            raise SpecificationError(f"group {self.path!r}: a group is called grid/<experiment>")
-        if len({(a.dims, a.shape, a.chunks) for a in self.arrays}) != 1:
-            raise SpecificationError(
-                f"group {self.path!r}: its arrays need the same dims, shape and chunks"
-            )
-        if len({*(a.name for a in self.arrays), *self.dims}) != len(self.arrays) + len(self.dims):
-            raise SpecificationError(f"group {self.path!r}: a name is used twice; rename an array")
-        for name, (values, _) in self.coordinates.items():
-            size = dict(zip(self.dims, self.shape, strict=True)).get(name)
-            if np.shape(values) != (size,):
-                raise SpecificationError(
-                    f"group {self.path!r}: coordinate {name!r} has shape {np.shape(values)}; "
-                    f"it needs ({size},), the length of the axis of that name"
-                )
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """Names of the axes."""
-        return self.arrays[0].dims
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.arrays[0].shape
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Lengths of a chunk."""
-        return self.arrays[0].chunks
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Chunks along each axis."""
-        return tuple(-(-s // c) for s, c in zip(self.shape, self.chunks, strict=True))
-
-    @property
-    def units(self) -> int:
-        """Number of units."""
-        return math.prod(self.counts)
-
-    @property
-    def unit_bytes(self) -> int:
-        """Bytes of a whole unit in memory."""
-        return math.prod(self.chunks) * sum(np.dtype(a.dtype).itemsize for a in self.arrays)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays in memory."""
-        return math.prod(self.shape) * sum(np.dtype(a.dtype).itemsize for a in self.arrays)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a unit lies: its group, its chunk (one number an axis), its slices of the arrays."""
-
-    unit: int
-    group: GroupLayout
-    chunk: tuple[int, ...]
-    index: tuple[slice, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of this unit; shorter than a chunk at the end of an axis."""
-        return tuple(s.stop - s.start for s in self.index)
-
-    def files(self) -> dict[str, str]:
-        """Return the file of each array's chunk, relative to the store."""
-        key = "/".join(("c", *map(str, self.chunk)))
-        return {a.name: f"{self.group.path}/{a.name}/{key}" for a in self.group.arrays}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a store is to hold; written once, when it is created.
-
-    ``files`` gives size and CRC-32 of every file that exists from the start and never changes.
-    """
-
-    identity: str
-    groups: tuple[GroupLayout, ...]
-    files: dict[str, tuple[int, int]]
-    created: str
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
-    format: int = FORMAT_VERSION
-
-    @property
-    def units(self) -> int:
-        """Number of units in all groups."""
-        return sum(group.units for group in self.groups)
-
-    def place(self, unit: int) -> Place:
-        """Return where a unit lies."""
-        rest = unit
-        for group in self.groups:
-            if 0 <= rest < group.units:
-                chunk = tuple(int(i) for i in np.unravel_index(rest, group.counts))
-                index = tuple(
-                    slice(i * c, min((i + 1) * c, s))
-                    for i, c, s in zip(chunk, group.chunks, group.shape, strict=True)
-                )
-                return Place(unit, group, chunk, index)
-            rest -= group.units
-        raise SpecificationError(f"unit {unit}: this store has the units 0 to {self.units - 1}")
-
-    def save(self, path: Path) -> None:
-        """Write the plan; coordinates and group attributes stay in the Zarr groups."""
-        groups = [{"path": g.path, "arrays": [asdict(a) for a in g.arrays]} for g in self.groups]
-        content = {key: getattr(self, key) for key in ("format", "identity", "created", "token")}
-        write_json(path, content | {"groups": groups, "files": self.files})
-
-    @classmethod
-    def load(cls, path: Path) -> Plan:
-        """Read a plan.
-
-        Raises
-        ------
-        VerificationError
-            It is cut short, or says something impossible.
-        SpecificationError
-            A newer lmltgrid wrote it.
-        """
-        damaged = f"{path}: the plan of the store is damaged ({{}}); restore it from a copy"
-        content = read_json(path)
-        if content is None:
-            raise VerificationError(damaged.format("no complete JSON object"))
-        version = content.get("format")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise SpecificationError(
-                f"{path}: the store has format {version}; this lmltgrid reads formats up to "
-                f"{FORMAT_VERSION}; install a newer one"
-            )
-        try:
-            return cls(
-                identity=str(content["identity"]),
-                groups=tuple(_group(group) for group in content["groups"]),
-                files={
-                    str(k): (int(size), int(crc)) for k, (size, crc) in content["files"].items()
-                },
-                created=str(content["created"]),
-                token=str(content["token"]),
-                format=int(content["format"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise VerificationError(damaged.format(f"{type(error).__name__}: {error}")) from None
-
-
-def _group(content: Mapping[str, Any]) -> GroupLayout:
-    """Rebuild a group, without its coordinates, from the plan."""
-    arrays = tuple(
-        ArrayLayout(
-            name=a["name"],
-            dims=tuple(a["dims"]),
-            shape=tuple(int(n) for n in a["shape"]),
-            chunks=tuple(int(n) for n in a["chunks"]),
-            dtype=a["dtype"],
-            attrs=dict(a["attrs"]),
-        )
-        for a in content["arrays"]
-    )
-    return GroupLayout(content["path"], arrays)
 
 
 @dataclass(frozen=True)
@@ -368,25 +144,3 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def machine_key() -> str:
-    """Return a name for what a process number is valid in: this machine, boot and container."""
-    parts = [socket.gethostname()]
-    with suppress(OSError):  # Linux only; elsewhere the host name has to do
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
-
-
-def process_lives(machine: str, pid: int) -> bool | None:
-    """Return whether a process runs; `None` if that cannot be known from here."""
-    if machine != machine_key():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True

@@ -1,78 +1,43 @@
 """Run a scan: compute the units of a store that are not finished, on any executor.
 
-A call computes and writes a *bundle* of units, sized so that it lasts about half a second, and
-answers with a few numbers; a bounded window of calls is in flight. What is finished is decided by
-the markers in the store alone. Units that went down with a process are tried again one by one, at
-last with nothing beside them, so that one bad unit is found and the others go on.
+A call computes and writes a *bundle* of units (`lmltgrid.bundle`), sized so that it lasts about
+half a second; a bounded window of calls is in flight. What is finished is decided by the markers
+in the store alone. Units that went down with a process are tried again one by one, at last with
+nothing beside them, so that one bad unit is found and the others go on.
 """
 
 from __future__ import annotations
 
-import errno
 import math
 import signal
-import socket
-import sys
-import threading
 import time
-import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TextIO, TypedDict
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lmltgrid.cluster import Executor, Lease, Message, Outcome, StopSignals
+from lmltgrid.bundle import Bundle, Evaluator, run_bundle
+from lmltgrid.cluster import Executor, Outcome
 from lmltgrid.errors import LmltgridError, MachineError, PartialStoreError, StoppedError
-from lmltgrid.store import Store, VerifyReport, free_bytes, open_store
+from lmltgrid.lease import Lease
+from lmltgrid.progress import Message, Reporter, Silent
+from lmltgrid.signals import StopSignals
+from lmltgrid.store import Store, free_bytes, open_store
+from lmltgrid.verify import discard_damaged, verify_store
 
 TARGET = 0.5  # s that a bundle should last
 LARGEST = 256  # units in a bundle
 POLL = 0.5  # s to wait for a call before looking at signals
 TEND = 2.0  # s between looks at workers and disk
 RESERVE = 2**24  # bytes to leave free
-HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 EXIT_CODES = {"complete": 0, "broken": 1, "partial": 4, "machine": 6, "stopped": 75}
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Evaluator:
-    """How units are computed: two functions of an importable module, so that workers find them.
-
-    ``load(path)`` runs once in each process and returns a state; ``evaluate(state, group, index)``
-    returns the arrays of the group's unit at ``index`` by name.
-    """
-
-    load: Callable[[str], Any]
-    evaluate: Callable[[Any, str, tuple[slice, ...]], dict[str, NDArray[Any]]]
-
-
-class Bundle(TypedDict):
-    """What a call answers."""
-
-    done: list[int]
-    failed: list[dict[str, Any]]
-    bytes: int
-    seconds: float  # in all, without loading
-    machine: str  # why nothing more can be written, or empty
-    broken: str  # why the evaluator cannot be loaded, or empty
-
-
-class Reporter(Protocol):
-    """Who follows a scan."""
-
-    def progress(self, done: int, total: int, rate: float) -> None:
-        """Tell how many units of all are finished, and how many a second."""
-
-    def message(self, text: str) -> None:
-        """Tell something in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -117,126 +82,6 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return everything, as JSON."""
         return asdict(self) | {"rate": self.rate, "exit_code": self.exit_code}
-
-
-class LineReporter:
-    """Writes one line for every tenth of the scan, and every message."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._tenth = -1
-
-    def progress(self, done: int, total: int, rate: float) -> None:
-        """Write a line if another tenth is finished."""
-        tenth = 10 * done // total if total else 10
-        if tenth > self._tenth:
-            self._tenth = tenth
-            self.message(f"{done} of {total} units, {rate:.3g} a second")
-
-    def message(self, text: str) -> None:
-        """Write a line."""
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
-
-
-@contextmanager
-def show_progress(stream: TextIO | None = None) -> Iterator[Reporter]:
-    """Report to ``stream`` (standard error): a bar on a terminal, else a line for every tenth."""
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        yield LineReporter(stream)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    rate_column = TextColumn("{task.fields[rate]:.3g} units/s")
-    columns = (BarColumn(), MofNCompleteColumn(), rate_column, Remaining())
-    with Progress(*columns, console=Console(file=stream)) as bar:
-        task = bar.add_task("scan", total=None, rate=0.0)
-
-        class _Bar:
-            def progress(self, done: int, total: int, rate: float) -> None:
-                bar.update(task, completed=done, total=total, rate=rate)
-
-            def message(self, text: str) -> None:
-                bar.console.print(text, markup=False, highlight=False)
-
-        yield _Bar()
-
-
-class _Silent:
-    def progress(self, done: int, total: int, rate: float) -> None:
-        """Say nothing."""
-
-    def message(self, text: str) -> None:
-        """Say nothing."""
-
-
-_loaded: dict[tuple[str, str, str], tuple[Store, Any]] = {}
-_loading = threading.Lock()
-
-
-def _load(path: str, token: str, evaluator: Evaluator) -> tuple[Store, Any]:
-    """Return the open store and the evaluator's state, kept until the process turns to another."""
-    load = evaluator.load
-    key = (path, token, f"{load.__module__}.{load.__qualname__}")
-    with _loading:
-        if key not in _loaded:
-            _loaded.clear()
-            _loaded[key] = open_store(path), load(path)
-        return _loaded[key]
-
-
-def run_bundle(path: str, token: str, evaluator: Evaluator, units: tuple[int, ...]) -> Bundle:
-    """Compute and write units, in any process; a failing unit does not stop the others."""
-    result = Bundle(done=[], failed=[], bytes=0, seconds=0.0, machine="", broken="")
-    try:
-        store, state = _load(path, token, evaluator)
-    except Exception as error:
-        result["broken"] = f"{path}: the evaluator cannot be loaded ({_brief(error)})"
-        return result
-    start = time.perf_counter()
-    for unit in units:
-        if result["machine"] or store.ledger.stop_file.exists():
-            break
-        if store.is_done(unit):  # by a process that was believed dead
-            result["done"].append(unit)
-        else:
-            _run_unit(store, evaluator, state, unit, result)
-    result["seconds"] = time.perf_counter() - start
-    return result
-
-
-def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result: Bundle) -> None:
-    """Compute and write one unit, and enter into ``result`` how that ended."""
-    place = store.plan.place(unit)
-    start = time.perf_counter()
-    writing = False
-    try:
-        arrays = evaluator.evaluate(state, place.group.path, place.index)
-        writing = True
-        marker = store.write_unit(unit, arrays, time.perf_counter() - start)
-    except Exception as error:
-        if writing and isinstance(error, OSError) and error.errno in HOPELESS:
-            result["machine"] = f"{store.path}: unit {unit} cannot be written ({error.strerror})"
-            return
-        record = {
-            "unit": unit,
-            "type": type(error).__name__,
-            "message": str(error),
-            "traceback": "".join(traceback.format_exception(error))[-4000:],
-            "host": socket.gethostname(),
-            "again": isinstance(error, OSError | MemoryError),  # may be a mood of the machine
-        }
-        result["failed"].append(record)
-    else:
-        result["done"].append(unit)
-        result["bytes"] += marker.nbytes
-
-
-def _brief(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 class _Run:
@@ -350,8 +195,8 @@ class _Run:
         if outcome.lost:
             self.settle_lost(units, alone, outcome.error)
         elif outcome.error is not None:
-            text = f"{self.store.path}: a worker cannot run the scan ({_brief(outcome.error)})"
-            self.stop("broken", text)
+            text = f"{type(outcome.error).__name__}: {outcome.error}"
+            self.stop("broken", f"{self.store.path}: a worker cannot run the scan ({text})")
         else:
             self.settle_result(outcome.value, units)
 
@@ -478,7 +323,7 @@ def run_scan(
     KeyboardInterrupt
         Ctrl-C was pressed twice.
     """
-    reporter = reporter or _Silent()
+    reporter = reporter or Silent()
     store = open_store(path, identity)
     with StopSignals() as signals, Lease(store.path, reporter.message) as lease:
         _recover(store, lease, reporter.message)
@@ -518,21 +363,7 @@ def _recover(store: Store, lease: Lease, message: Message) -> None:
     if swept := store.sweep():
         message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
     if lease.taken_over:
-        report = store.verify()
+        report = verify_store(store)
         if report.files:
             report.require()
-        _discard(store, report, message)
-
-
-def repair(path: str | Path, report: VerifyReport, message: Message) -> int:
-    """Make a resumed scan compute the damaged units of ``report`` anew; return their number."""
-    store = open_store(path)
-    with Lease(store.path, message):
-        return _discard(store, report, message)
-
-
-def _discard(store: Store, report: VerifyReport, message: Message) -> int:
-    store.discard(list(report.damaged))
-    for sentence in report.damaged.values():
-        message(f"{sentence}; it will be computed anew")
-    return len(report.damaged)
+        discard_damaged(store, report, message)

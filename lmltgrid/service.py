@@ -22,13 +22,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid import cluster as executors
-from lmltgrid import grid, scan
+from lmltgrid import grid
 from lmltgrid import store as stores
+from lmltgrid.bundle import Evaluator
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import SpecificationError
+from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
+from lmltgrid.progress import Reporter, show_progress
+from lmltgrid.scan import run_scan
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
+from lmltgrid.verify import repair_store, verify_store
 
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
@@ -58,14 +63,14 @@ class Outcome:
     figure: Path | None
 
 
-def layout(plan: grid.GridPlan) -> stores.StoreLayout:
+def layout(plan: grid.GridPlan) -> StoreLayout:
     """Return the layout of the store that a plan fills."""
     groups = []
     for experiment in plan.experiments:
         attrs = grid.coordinate_attributes(experiment)
         shape, chunks = plan.shape(experiment), plan.chunks(experiment)
         arrays = tuple(
-            stores.ArrayLayout(
+            ArrayLayout(
                 name=variable.name,
                 dims=GRID_DIMS,
                 shape=shape,
@@ -80,14 +85,14 @@ def layout(plan: grid.GridPlan) -> stores.StoreLayout:
             for name, values in plan.coordinates(experiment).items()
         }
         groups.append(
-            stores.GroupLayout(
+            GroupLayout(
                 path=f"grid/{experiment.name}",
                 arrays=arrays,
                 coordinates=coordinates,
                 attrs=grid.attributes(plan, experiment),
             )
         )
-    return stores.StoreLayout(tuple(groups), _provenance(plan), plan.identity)
+    return StoreLayout(tuple(groups), _provenance(plan), plan.identity)
 
 
 def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
@@ -154,7 +159,7 @@ def run(
     begun = time.monotonic()
     if not target.exists():
         new = layout(plan)
-        stores.require_room(target, stores.layout_bytes(new))
+        stores.require_room(target, layout_bytes(new))
         stores.create_store(target, new, grid.compute_moments(plan))
     report = _compute(target, spec, plan.identity, cluster, workers, until, quiet=quiet)
     report["seconds_in_all"] = time.monotonic() - begun
@@ -199,9 +204,9 @@ def _compute(
     quiet: bool,
 ) -> dict[str, Any]:
     stop = None if until is None else datetime.now(UTC) + timedelta(seconds=until)
-    evaluator = scan.Evaluator(load_states, evaluate)
+    evaluator = Evaluator(load_states, evaluate)
     with _executor(spec, cluster_name, workers) as executor, _reporter(quiet) as reporter:
-        report = scan.run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
+        report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
     return report.as_dict()
 
 
@@ -217,11 +222,11 @@ def _executor(spec: ScanSpec, name: str | None, workers: int | None) -> executor
 
 
 @contextmanager
-def _reporter(quiet: bool) -> Iterator[scan.Reporter | None]:
+def _reporter(quiet: bool) -> Iterator[Reporter | None]:
     if quiet:
         yield None
     else:
-        with scan.show_progress() as reporter:
+        with show_progress() as reporter:
             yield reporter
 
 
@@ -276,7 +281,7 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
         def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
             return evaluate(states, group, index)
 
-    report = held.verify(deep=deep, evaluate=recompute)
+    report = verify_store(held, deep=deep, evaluate=recompute)
     return {
         "ok": report.ok,
         "problems": [*report.files.values(), *report.damaged.values()],
@@ -288,9 +293,9 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
 
 def repair(path: str | Path) -> int:
     """Mark damaged units for `resume` to compute anew; return their number."""
-    found = stores.open_store(path).verify(deep=True)
+    found = verify_store(stores.open_store(path), deep=True)
     with _reporter(quiet=False) as reporter:
-        return scan.repair(path, found, reporter.message if reporter else lambda _: None)
+        return repair_store(path, found, reporter.message if reporter else lambda _: None)
 
 
 def _outcome(

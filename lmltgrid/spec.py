@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -18,7 +19,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveFloat,
     ValidationError,
     model_validator,
 )
@@ -42,6 +42,8 @@ def _not_a_bool(value: Any) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(_not_a_bool)]
+Positive = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0)]
+NonNegative = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0)]
 Mixing = MixingPreset | Number
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.+-]*$")]
 
@@ -55,8 +57,8 @@ class Spec(BaseModel):
 class Range(Spec):
     """A range of an axis, both ends included."""
 
-    start: PositiveFloat
-    stop: PositiveFloat
+    start: Positive
+    stop: Positive
     num: Annotated[int, Field(ge=2, le=MAX_AXIS)]
 
     @model_validator(mode="after")
@@ -71,7 +73,7 @@ class Axis(Spec):
 
     log: Range | None = None
     linear: Range | None = None
-    values: Annotated[tuple[PositiveFloat, ...], Field(max_length=MAX_AXIS)] | None = None
+    values: Annotated[tuple[Positive, ...], Field(max_length=MAX_AXIS)] | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -100,14 +102,26 @@ class Axis(Spec):
         return np.linspace(self.linear.start, self.linear.stop, self.linear.num)
 
 
+def _fraction(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{value!r} is not a number; write it as 1, -0.5 or '1/3'") from None
+    return _not_a_bool(value)
+
+
+Charge = Annotated[float, BeforeValidator(_fraction)]
+
+
 class Charges(Spec):
     """Vector charges Q_f of the fermions under the new symmetry (AC22 Table 1)."""
 
-    u: Number = 0.0
-    d: Number = 0.0
-    e: Number = 0.0
-    mu: Number = 0.0
-    tau: Number = 0.0
+    u: Charge = 0.0
+    d: Charge = 0.0
+    e: Charge = 0.0
+    mu: Charge = 0.0
+    tau: Charge = 0.0
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> Self:

@@ -1,23 +1,19 @@
-"""The Zarr store of a scan: created whole, written unit by unit, verified, opened lazily.
+"""The Zarr store of a scan: created whole, written unit by unit, opened lazily.
 
 A store is a Zarr version 3 group that `xarray.open_datatree` opens. ``moments/<experiment>`` and
-``grid/<experiment>`` hold the numbers, the folder ``_ledger`` the plan and the markers of finished
-units (`lmltgrid.ledger`). The chunks of the grid are compressed with LZ4 after a bit shuffle and
-end in a CRC-32C; nothing in a store is ever unpickled.
+``grid/<experiment>`` hold the numbers, the folder ``_ledger`` the plan (`lmltgrid.plan`) and the
+markers of finished units (`lmltgrid.ledger`).
 """
 
 from __future__ import annotations
 
 import glob
-import json
 import os
 import shutil
 import socket
 import time
 import warnings
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,75 +23,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
-from lmltgrid.ledger import (
-    FOLDER,
-    FORMAT_VERSION,
-    PLAN,
-    ArrayLayout,
-    GroupLayout,
-    Ledger,
-    Marker,
-    Place,
-    Plan,
-    machine_key,
-    process_lives,
-    read_json,
-)
+from lmltgrid.lease import LEASE, machine_key, process_lives
+from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
+from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
+from lmltgrid.skeleton import sound_attributes, write_skeleton
 
-__all__ = [
-    "FORMAT_VERSION",
-    "ArrayLayout",
-    "GroupLayout",
-    "IncompleteStoreWarning",
-    "Store",
-    "StoreLayout",
-    "VerifyReport",
-    "create_store",
-    "free_bytes",
-    "layout_bytes",
-    "open_grid",
-    "open_store",
-    "read_moments",
-    "require_room",
-    "status",
-]
-
-CODECS = frozenset({"bytes", "vlen-utf8", "blosc", "crc32c"})  # what we write, hence read
 ABANDONED = 86400.0  # s; a half-created store of an unknown machine is removed after a day
 
 Arrays = Mapping[str, NDArray[Any]]
-Evaluate = Callable[[str, tuple[slice, ...]], Arrays]
 
 
 class IncompleteStoreWarning(UserWarning):
     """A store was opened that reads as NaN where units are missing."""
-
-
-@dataclass(frozen=True)
-class StoreLayout:
-    """Everything that a new store is to hold.
-
-    ``attrs`` become the attributes of the root (JSON), ``identity`` is the digest that tells two
-    scans apart.
-    """
-
-    groups: tuple[GroupLayout, ...]
-    attrs: Mapping[str, Any]
-    identity: str
-
-    def __post_init__(self) -> None:
-        """Refuse groups of one name, and attributes that JSON cannot hold."""
-        if not self.groups or len({group.path for group in self.groups}) != len(self.groups):
-            raise SpecificationError("store: its groups need different names, and at least one")
-        try:
-            json.dumps(self.attrs, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise SpecificationError(f"store: attributes must be JSON, but {error}") from None
-
-
-def layout_bytes(layout: StoreLayout) -> int:
-    """Return the bytes of all grids without compression: what a scan needs at most."""
-    return sum(group.nbytes for group in layout.groups)
 
 
 def free_bytes(path: Path) -> int:
@@ -144,7 +83,7 @@ def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_sides(path)
         shutil.rmtree(side, ignore_errors=True)
-        _build(side, layout, moments)
+        write_skeleton(side, layout, moments)
         side.rename(path)
     except OSError as error:
         raise MachineError(
@@ -154,67 +93,6 @@ def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr
     finally:
         shutil.rmtree(side, ignore_errors=True)
     return open_store(path, layout.identity)
-
-
-def _build(side: Path, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> None:
-    """Write metadata, moments and coordinates into ``side``; the plan last."""
-    import zarr
-    from zarr.codecs import BloscCodec, Crc32cCodec
-
-    codecs = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
-    attrs = {**layout.attrs, "format_version": FORMAT_VERSION, "identity": layout.identity}
-    with warnings.catch_warnings():
-        # consolidated metadata are not in the Zarr specification yet, but every reader that we
-        # serve knows them, and over plain HTTP a store without them opens as empty
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        root = zarr.open_group(side, mode="w-", zarr_format=3, attributes=attrs)
-        for name, dataset in moments.items():
-            _write_dataset(dataset, side, f"moments/{name}", codecs)
-        for group in layout.groups:
-            coordinates = {
-                name: (name, values, attributes)
-                for name, (values, attributes) in group.coordinates.items()
-            }
-            _write_dataset(
-                xr.Dataset(coords=coordinates, attrs=group.attrs), side, group.path, codecs
-            )
-            for array in group.arrays:
-                root.create_array(
-                    f"{group.path}/{array.name}",
-                    shape=array.shape,
-                    chunks=array.chunks,
-                    dtype=array.dtype,
-                    fill_value=float("nan"),
-                    compressors=codecs,
-                    dimension_names=array.dims,
-                    attributes=dict(array.attrs),
-                )
-        zarr.consolidate_metadata(side)
-    files = {str(f.relative_to(side)): _settle(f) for f in sorted(side.rglob("*")) if f.is_file()}
-    (side / FOLDER).mkdir()
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    Plan(layout.identity, layout.groups, files, created).save(side / FOLDER / PLAN)
-
-
-def _write_dataset(dataset: xr.Dataset, side: Path, group: str, codecs: tuple[Any, ...]) -> None:
-    """Write a small dataset, one chunk a variable, its strings as Zarr's portable string type."""
-    plain = dataset.drop_encoding().load()
-    texts = {k: v.astype(object) for k, v in plain.variables.items() if v.dtype.kind == "U"}
-    plain = plain.assign_coords({k: v for k, v in texts.items() if k in plain.coords})
-    plain = plain.assign({k: v for k, v in texts.items() if k not in plain.coords})
-    encoding = {
-        k: {"compressors": codecs} | ({"chunks": v.shape} if v.size else {})
-        for k, v in plain.variables.items()
-    }
-    plain.to_zarr(side, group=group, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
-
-
-def _settle(path: Path) -> tuple[int, int]:
-    """Flush a file to disk; return its size and CRC-32."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        content = file.read()
-    return len(content), zlib.crc32(content)
 
 
 def _sweep_sides(path: Path) -> int:
@@ -252,59 +130,7 @@ def open_store(path: str | Path, identity: str | None = None) -> Store:
             f"{path}: the store holds scan {plan.identity[:12]}, but {identity[:12]} was asked "
             "for; a store holds one scan: choose another path, or go back to its specification"
         )
-    return Store(path, plan, _metadata(path, plan))
-
-
-def _metadata(path: Path, plan: Plan) -> dict[str, Any]:
-    """Return the attributes of the root, after comparing all metadata with the plan."""
-    damaged = f"{path}: the metadata of the store are damaged ({{}}); restore zarr.json from a copy"
-    root = read_json(path / "zarr.json")
-    if root is None:
-        raise VerificationError(damaged.format("no complete JSON object"))
-    try:
-        attrs: dict[str, Any] = dict(root["attributes"])
-        nodes = root["consolidated_metadata"]["metadata"]
-        for name, node in nodes.items():
-            codecs = {codec["name"] for codec in node.get("codecs", ())}
-            if node["zarr_format"] != 3 or codecs - CODECS or node.get("storage_transformers"):
-                # a foreign codec could run code of its choice on our side
-                raise VerificationError(damaged.format(f"{name} is in no form that we write"))
-        for group in plan.groups:
-            for array in group.arrays:
-                node = nodes[f"{group.path}/{array.name}"]
-                chunks = node["chunk_grid"]["configuration"]["chunk_shape"]
-                stored = (tuple(node["shape"]), tuple(chunks), node["data_type"])
-                if stored != (array.shape, array.chunks, array.dtype):
-                    raise VerificationError(damaged.format(f"{array.name} differs from the plan"))
-        if attrs["identity"] != plan.identity:
-            raise VerificationError(damaged.format("its identity differs from the plan"))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise VerificationError(damaged.format(f"{type(error).__name__}: {error}")) from None
-    return attrs
-
-
-@dataclass
-class VerifyReport:
-    """What `Store.verify` found: damaged units, damaged files, each with a sentence."""
-
-    units: int
-    finished: int = 0
-    recomputed: int = 0
-    deep: bool = False
-    damaged: dict[int, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether all that is there is what its record says; units may be missing."""
-        return not self.damaged and not self.files
-
-    def require(self) -> None:
-        """Raise `VerificationError`, with the first problem and their number, unless ok."""
-        problems = [*self.files.values(), *self.damaged.values()]
-        if problems:
-            remedy = "repair the store, then resume it" if not self.files else "restore a copy"
-            raise VerificationError(f"{problems[0]} ({len(problems)} problem(s) in all); {remedy}")
+    return Store(path, plan, sound_attributes(path, plan))
 
 
 class Store:
@@ -356,8 +182,8 @@ class Store:
         chunks, values = {}, {}
         for name, file in place.files().items():
             self._array(place.group, name)[place.index] = arrays[name]
-            chunks[name] = _sealed(self.path / file)
-            values[name] = _extremes(arrays[name])
+            chunks[name] = sealed(self.path / file)
+            values[name] = extremes(arrays[name])
         now = datetime.now(UTC).isoformat(timespec="seconds")
         marker = Marker(unit, chunks, values, round(seconds, 6), socket.gethostname(), now)
         self.ledger.finish(marker)
@@ -366,8 +192,11 @@ class Store:
     def read_unit(self, unit: int) -> dict[str, NDArray[Any]]:
         """Return the arrays of one unit; NaN where nothing was written."""
         place = self.plan.place(unit)
-        names = [array.name for array in place.group.arrays]
-        return {name: np.asarray(self._array(place.group, name)[place.index]) for name in names}
+        return {array.name: self.read_array(place, array.name) for array in place.group.arrays}
+
+    def read_array(self, place: Place, name: str) -> NDArray[Any]:
+        """Return one array of a unit; NaN where nothing was written."""
+        return np.asarray(self._array(place.group, name)[place.index])
 
     def where(self, unit: int) -> dict[str, Any]:
         """Return the group, the chunk, the indices and the coordinates of a unit, as JSON."""
@@ -390,38 +219,6 @@ class Store:
             "index": {dim: [span.start, span.stop] for dim, span in spans.items()},
             "coordinates": ends,
         }
-
-    def verify(
-        self,
-        *,
-        deep: bool = False,
-        evaluate: Evaluate | None = None,
-        sample: int = 3,
-        seed: int = 0,
-    ) -> VerifyReport:
-        """Compare what is stored with its records: sizes, and if ``deep`` every byte.
-
-        ``evaluate(group, index)`` recomputes ``sample`` finished units, compared bit by bit.
-        Nothing is changed; `discard` makes a resumed scan compute damaged units anew.
-        """
-        report = VerifyReport(self.units(), deep=deep)
-        for name, (size, crc) in self.plan.files.items():
-            if problem := _file_problem(self.path / name, size, crc if deep else None):
-                report.files[name] = f"{self.path / name}: {problem}"
-        sound = []
-        for unit, marker in self.ledger.markers():
-            report.finished += 1
-            if problem := self._unit_problem(unit, marker, deep=deep):
-                report.damaged[unit] = f"{self.path}: unit {unit}: {problem}"
-            else:
-                sound.append(unit)
-        if evaluate is not None:
-            chosen = np.random.default_rng(seed).permutation(sorted(sound))[:sample]
-            for unit in map(int, chosen):
-                report.recomputed += 1
-                if problem := self._difference(unit, evaluate):
-                    report.damaged[unit] = f"{self.path}: unit {unit}: {problem}"
-        return report
 
     def discard(self, units: list[int]) -> None:
         """Remove markers, then chunks, of units; only for the holder of the store's lease."""
@@ -459,37 +256,6 @@ class Store:
             )
         return array
 
-    def _unit_problem(self, unit: int, marker: Marker | None, *, deep: bool) -> str:
-        if unit >= self.units():
-            return "the plan has no such unit"
-        if marker is None:
-            return "its marker cannot be read"
-        place = self.plan.place(unit)
-        for name, file in place.files().items():
-            size, crc = marker.chunks.get(name, (0, 0))
-            if problem := _file_problem(self.path / file, size, None):
-                return f"{file}: {problem}"
-            if deep and (problem := self._content_problem(place, name, crc, marker.values)):
-                return f"{file}: {problem}"
-        return ""
-
-    def _content_problem(self, place: Place, name: str, crc: int, values: Mapping[str, Any]) -> str:
-        """Decode a chunk, which compares its bytes with the CRC that ends it."""
-        if _sealed(self.path / place.files()[name])[1] != crc:
-            return "its CRC is not the recorded one"
-        try:
-            data = np.asarray(self._array(place.group, name)[place.index])
-        except (OSError, RuntimeError, ValueError) as error:
-            return f"it cannot be decoded ({error})"
-        same = list(_extremes(data)) == list(values.get(name, ()))
-        return "" if same else "its extreme values are not the recorded ones"
-
-    def _difference(self, unit: int, evaluate: Evaluate) -> str:
-        place = self.plan.place(unit)
-        fresh, stored = evaluate(place.group.path, place.index), self.read_unit(unit)
-        differing = [n for n in stored if stored[n].tobytes() != np.asarray(fresh[n]).tobytes()]
-        return f"computed again, {', '.join(differing)} differs" if differing else ""
-
 
 def _check_arrays(place: Place, arrays: Arrays) -> None:
     """Refuse an evaluator's answer that is not what the plan asks for."""
@@ -502,7 +268,7 @@ def _check_arrays(place: Place, arrays: Arrays) -> None:
         )
 
 
-def _sealed(path: Path) -> tuple[int, int]:
+def sealed(path: Path) -> tuple[int, int]:
     """Return the size of a chunk file and the CRC-32C that its codec put into its last bytes."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -510,25 +276,13 @@ def _sealed(path: Path) -> tuple[int, int]:
         return size, int.from_bytes(file.read(4), "little")
 
 
-def _extremes(data: NDArray[Any]) -> tuple[str, str, int]:
+def extremes(data: NDArray[Any]) -> tuple[str, str, int]:
     """Return the smallest and the largest number, as text, and how many are NaN."""
     low, high, missing = np.min(data), np.max(data), 0
     if np.isnan(low):
         low, high = np.fmin.reduce(data, axis=None), np.fmax.reduce(data, axis=None)
         missing = int(np.isnan(data).sum())
     return str(low), str(high), missing
-
-
-def _file_problem(path: Path, size: int, crc: int | None) -> str:
-    """Say what is wrong with a file, if anything: presence, size, and CRC-32 if given."""
-    try:
-        found = path.stat().st_size
-        content = b"" if crc is None else path.read_bytes()
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    if found != size:
-        return f"it has {found} bytes, its record says {size}"
-    return "" if crc is None or zlib.crc32(content) == crc else "its CRC is not the recorded one"
 
 
 def read_moments(path: str | Path) -> dict[str, xr.Dataset]:
@@ -578,7 +332,7 @@ def status(path: str | Path) -> dict[str, Any]:
         "done": int(done.sum()),
         "groups": groups,
         "failed": failed,
-        "lease": read_json(store.path / FOLDER / "lease.json"),
+        "lease": read_json(store.path / FOLDER / LEASE),
         "bytes": nbytes + sum(size for size, _ in store.plan.files.values()),
         "complete": bool(done.all()),
     }

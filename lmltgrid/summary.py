@@ -24,7 +24,8 @@ SUMMARY_MASSES: Final = (1.0, 10.0, 100.0)  # MeV
 def summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
     """Return the physics of a scan in short: limits, and exposures for a 5-sigma discovery.
 
-    Limits are for the experiment's own exposure at the lowest threshold of the scan; discovery exposures are for the benchmark points of P21 Table 1 at every threshold.
+    Limits are for the experiment's own exposure at the lowest threshold of the scan; discovery
+    exposures are for the benchmark points of P21 Table 1 at every threshold.
     """
     masses = [m for m in SUMMARY_MASSES if _inside(m, plan.spec.mass.points())]
     masses = masses or [float(plan.spec.mass.points()[0])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -10,8 +11,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.integrate import quad
 
-from lmltgrid import moments as basis
+from lmltgrid import basis
 from lmltgrid.analysis.setup import (
+    DEFAULT_ATOMIC,
     DEFAULT_METALLICITY,
     DEFAULT_OSCILLATION,
     axis,
@@ -128,6 +130,50 @@ def spectrum(
             "coupling": coupling,
             **setting.as_dict(),
         },
+    )
+
+
+def moments(
+    experiment: str = "darwin-nr",
+    *,
+    mass: ArrayLike,
+    threshold: ArrayLike | None = None,
+    metallicity: str | Sequence[str] = DEFAULT_METALLICITY,
+    oscillation: str = DEFAULT_OSCILLATION,
+    atomic: str = DEFAULT_ATOMIC,
+    experiments: str | Path | None = None,
+) -> xr.Dataset:
+    """Return the basis moments of an experiment: what serves every vector model.
+
+    Parameters
+    ----------
+    experiment
+        Name in the catalog, or in the folder ``experiments``.
+    mass
+        Mediator masses, MeV.
+    threshold
+        Thresholds, keV in the experiment's own scale; its nominal threshold if left out.
+    metallicity
+        One solar model or several.
+    oscillation, atomic
+        See `lmltgrid.analysis.setup.conventions`.
+
+    Returns
+    -------
+    Dataset
+        See `lmltgrid.basis.compute`; `lmltgrid.basis.coefficients` takes it on.
+    """
+    suns = [metallicity] if isinstance(metallicity, str) else list(metallicity)
+    settings = [
+        conventions(metallicity=sun, oscillation=oscillation, atomic=atomic) for sun in suns
+    ]
+    return basis.compute(
+        find_experiment(experiment, experiments),
+        mass=axis(mass, "mass", unit="MeV"),
+        threshold=None if threshold is None else axis(threshold, "threshold", unit="keV"),
+        metallicity=suns,
+        oscillation=settings[0].oscillation,
+        atomic=settings[0].atomic,
     )
 
 

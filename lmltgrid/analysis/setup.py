@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from lmltgrid import moments as basis
+from lmltgrid import basis
 from lmltgrid.errors import SpecificationError, unknown_name
 from lmltgrid.spec import Atomic, Couplings, Metallicity
 from lmltgrid.tables import models
@@ -93,7 +93,7 @@ def conventions(
     ):
         if given not in known:
             raise unknown_name(kind, given, known, kind)
-    resolved = models.parse(model, _mixing(mixing)) if isinstance(model, str) else model
+    resolved = models.parse(model, mixing) if isinstance(model, str) else model
     return Conventions(
         model=resolved,
         metallicity=metallicity,  # type: ignore[arg-type]
@@ -101,21 +101,6 @@ def conventions(
         atomic=atomic,  # type: ignore[arg-type]
         couplings=couplings,  # type: ignore[arg-type]
     )
-
-
-def _mixing(given: str | float | None) -> str | float | None:
-    """Return a preset's name or a number; the command line gives both as text."""
-    if given is None or given == "loop" or given in models.MIXING_PRESETS:
-        return given
-    try:
-        value = float(given)
-    except ValueError:
-        raise unknown_name(
-            "mixing", str(given), ("loop", *models.MIXING_PRESETS, "a number eps/g"), "mixing"
-        ) from None
-    if not np.isfinite(value):
-        raise SpecificationError(f"mixing: {given} is given; eps/g must be finite; correct it")
-    return value
 
 
 def find_experiment(name: str, folder: str | Path | None = None) -> Experiment:

@@ -83,7 +83,7 @@ def loop_function(q2: float, mass: float) -> float:
     if r < 1e-2:
         return start + r / 30.0 - r**2 / 280.0 + r**3 / 1890.0
     b = sqrt(1.0 + 4.0 / r)
-    logarithm = 2.0 * np.arctanh(1.0 / b)  # ln((b+1)/(b-1))
+    logarithm = 2.0 * log(0.5 * (b + 1.0) * sqrt(r))  # ln((b+1)/(b-1)), b^2 - 1 = 4/r
     return float(start - 5.0 / 18.0 + 2.0 / (3.0 * r) + (1.0 - 2.0 / r) * b * logarithm / 6.0)
 
 

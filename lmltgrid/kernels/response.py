@@ -7,7 +7,7 @@ nodes, on sub-panels split at its own kinks, and the result is one matrix.
 
 from __future__ import annotations
 
-from math import erf, log, sqrt
+from math import erf, erfc, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,14 @@ def lindhard(energy: float, z: float, k: float) -> float:
 def window(observed: float, sigma: float, low: float, high: float) -> float:
     """Return the probability that a Gaussian falls between ``low`` and ``high`` (P21 eq. 37)."""
     width = sqrt(2.0) * sigma
-    return 0.5 * (erf((high - observed) / width) - erf((low - observed) / width))
+    above = (low - observed) / width
+    below = (high - observed) / width
+    # far outside of the window a difference of erf would cancel
+    if above > 0.0:
+        return 0.5 * (erfc(above) - erfc(below))
+    if below < 0.0:
+        return 0.5 * (erfc(-below) - erfc(-above))
+    return 0.5 * (erf(below) - erf(above))
 
 
 @kernel

@@ -14,12 +14,12 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from lmltgrid import datafiles
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.registry import Registry
-from lmltgrid.spec import Spec, validate
+from lmltgrid.spec import NonNegative, Positive, Spec, validate
 
 Array = NDArray[np.float64]
 Channel = Literal["nr", "er"]
@@ -41,16 +41,16 @@ COLUMN_OF: Final[dict[Channel, str]] = {"nr": "recoil_energy_kevnr", "er": "reco
 class Window(Spec):
     """The energy window; the threshold defaults to where the efficiency is one half."""
 
-    threshold_kev: PositiveFloat | None = None
-    minimum_threshold_kev: PositiveFloat
-    maximum_kevee: PositiveFloat
+    threshold_kev: Positive | None = None
+    minimum_threshold_kev: Positive
+    maximum_kevee: Positive
 
 
 class Resolution(Spec):
     """Fractional width sigma/E = a/sqrt(E) + b, E in keV_ee."""
 
-    a: NonNegativeFloat
-    b: NonNegativeFloat
+    a: NonNegative
+    b: NonNegative
 
     @model_validator(mode="after")
     def _positive(self) -> Self:
@@ -63,7 +63,7 @@ class Quenching(Spec):
     """Electron-equivalent energy of a nuclear recoil."""
 
     model: Literal["lindhard"]
-    k: PositiveFloat
+    k: Positive
 
 
 class ChannelSpec(Spec):
@@ -77,7 +77,7 @@ class BackgroundSpec(Spec):
     """A background of electron recoils, before efficiency and resolution."""
 
     name: str
-    flat_per_tonne_year_kev: NonNegativeFloat | None = None
+    flat_per_tonne_year_kev: NonNegative | None = None
     table: Annotated[str, Field(pattern=r"^[\w.-]+\.csv$")] | None = None
 
     @model_validator(mode="after")
@@ -97,7 +97,7 @@ class ExperimentSpec(Spec):
     target: Literal["Si", "Ar", "Ge", "Xe"]
     test: Literal["counting"]
     energy_scale: EnergyScale
-    exposure_tonne_year: PositiveFloat
+    exposure_tonne_year: Positive
     window: Window
     resolution: Resolution
     quenching: Quenching
@@ -114,6 +114,10 @@ class ExperimentSpec(Spec):
             raise ValueError(f"energy_scale {self.energy_scale!r} needs its channel; add it")
         if self.background and self.er is None:
             raise ValueError("a background is given without [er], whose efficiency it needs")
+        names = [entry.name for entry in self.background]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"background: {twice[0]!r} is given twice; rename one")
         return self
 
 
@@ -258,6 +262,11 @@ def _load(name: str, folder: Path | None) -> Experiment:
             f"{where}: window: the nominal threshold is {nominal:g} {experiment.unit}, below the "
             f"minimum {spec.window.minimum_threshold_kev:g}; lower the minimum, if the detector "
             "model holds there"
+        )
+    if experiment.scale_channel == "er" and nominal >= spec.window.maximum_kevee:
+        raise SpecificationError(
+            f"{where}: window.maximum_kevee: given {spec.window.maximum_kevee:g}; it must lie "
+            f"above the nominal threshold, {nominal:g} keV_ee; raise it"
         )
     return replace(experiment, threshold=nominal)
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from math import log, pi
+from math import isfinite, log, pi
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmltgrid.datafiles import read_toml
-from lmltgrid.errors import SpecificationError
+from lmltgrid.errors import SpecificationError, unknown_name
 from lmltgrid.registry import Registry
 from lmltgrid.spec import Charges, ModelSpec, validate
 from lmltgrid.units import E_CHARGE, M_MUON, M_TAU
@@ -122,9 +122,7 @@ def build(
             f"{where}: mixing 'loop' is given for {name}; it is defined for purely leptonic "
             f"charges that sum to zero; give eps/g as a number"
         )
-    number = mixing if mixing == "loop" else MIXING_PRESETS.get(str(mixing), mixing)
-    if number != "loop":
-        number = float(number)
+    number = mixing if mixing == "loop" else eps_over_g(mixing, where)
     q_u, q_d, q_e, q_mu, q_tau = values
     all_charges = (q_u, q_d, q_e, q_mu, q_tau)
     if anomaly_free is None:
@@ -147,6 +145,30 @@ def cancels_anomalies(charges: tuple[float, float, float, float, float]) -> bool
     """
     q_u, q_d, *leptons = charges
     return q_u == q_d and abs(9.0 * q_u + sum(leptons)) < 1e-12
+
+
+def eps_over_g(mixing: str | float, where: str) -> float:
+    """Return the number that a preset or a text stands for.
+
+    Raises
+    ------
+    UnknownNameError
+        It is neither a preset nor a number.
+    SpecificationError
+        It is not finite.
+    """
+    if mixing in MIXING_PRESETS:
+        return MIXING_PRESETS[str(mixing)]
+    try:
+        value = float(mixing)
+    except ValueError:
+        known = ("loop", *MIXING_PRESETS, "a number eps/g")
+        raise unknown_name("mixing", str(mixing), known, f"{where}: mixing") from None
+    if not isfinite(value):
+        raise SpecificationError(
+            f"{where}: mixing {mixing} is given; eps/g must be finite; correct it"
+        )
+    return value
 
 
 def find(name: str, mixing: str | float | None = None, where: str = "model") -> Model:
@@ -180,18 +202,9 @@ def parse(text: str, mixing: str | float | None = None, where: str = "model") ->
     if "=" not in text:
         return find(text, mixing, where)
     pairs = [part.partition("=") for part in text.split(",")]
-    content = {key.strip(): _charge(value, f"{where}: {text}") for key, _, value in pairs}
+    content = {key.strip(): value.strip() for key, _, value in pairs}
     charges = validate(Charges, content, where)
     return _of_charges(text.replace(" ", ""), charges, mixing, where)
-
-
-def _charge(text: str, where: str) -> float:
-    try:
-        return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError):
-        raise SpecificationError(
-            f"{where}: the charge {text.strip()!r} is not a number; write it as 1, -0.5 or 1/3"
-        ) from None
 
 
 def from_spec(spec: ModelSpec, mixing: str | float | None, where: str) -> Model:

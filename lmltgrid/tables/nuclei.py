@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,9 +126,13 @@ def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
 
     Raises
     ------
+    UnknownNameError
+        There is no such treatment.
     SpecificationError
         The element has no tabulated shells.
     """
+    if atomic not in get_args(Atomic):
+        raise unknown_name("atomic", atomic, get_args(Atomic), "atomic")
     empty = np.zeros(0)
     if atomic == "free":
         return AtomicFactor(target(element).z, empty, empty, empty, empty)

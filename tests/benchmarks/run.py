@@ -22,7 +22,7 @@ import psutil
 from scipy import special, stats
 from scipy.integrate import quad
 
-from lmltgrid import grid, moments, scan, service
+from lmltgrid import basis, grid, scan, service
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import in_process, local
@@ -58,13 +58,13 @@ def line(what: str, value: str) -> None:
 
 def our_plane() -> np.ndarray:
     """Counts per tonne year of a 200 x 200 plane at seven thresholds: tables to numbers."""
-    found = moments.compute(
+    found = basis.compute(
         catalog()["darwin-nr"],
         mass=MASSES,
         threshold=THRESHOLDS,
         oscillation=oscillation("amaral2021"),
     )
-    coefficients = moments.coefficients(found, models.find("Lmu-Ltau", "amaral2021"))
+    coefficients = basis.coefficients(found, models.find("Lmu-Ltau", "amaral2021"))
     out = np.empty((THRESHOLDS.size, MASSES.size, COUPLINGS.size))
     for row, values in zip(out, coefficients.values[0, :, 0], strict=True):
         polynomial.rates(values, COUPLINGS**2, row)

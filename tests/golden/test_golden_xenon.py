@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import gammainc
 
-from lmltgrid import moments
+from lmltgrid import basis
 from lmltgrid.kernels.response import lindhard
 from lmltgrid.spec import Atomic
 from lmltgrid.tables import models
@@ -35,7 +35,7 @@ BP1_RATIOS = np.array([1.236, 1.163, 1.115, 1.071])  # Lmu-Ltau over SM
 def spectrum(name: str, parameters: str, recoil: Array, mixing: str = "amaral2021") -> Array:
     """SM rate and rate at BP1, shape (2, n), per (t yr keV)."""
     point = models.benchmarks()["BP1"]
-    c0, c1, c2 = moments.point_spectrum(
+    c0, c1, c2 = basis.point_spectrum(
         "nr",
         "Xe",
         models.find(name, mixing),
@@ -58,16 +58,14 @@ def counts(
 ) -> tuple[float, float]:
     """Counts per tonne year without and with BP1; the first includes the background."""
     point = models.benchmarks()["BP1"]
-    dataset = moments.compute(
+    dataset = basis.compute(
         catalog()[name],
         mass=np.array([point.mass]),
         threshold=np.array([threshold]),
         oscillation=oscillation(parameters),
         atomic=atomic,
     )
-    c0, c1, c2 = moments.coefficients(dataset, models.find(model, "amaral2021")).values[
-        0, 0, 0, :, 0
-    ]
+    c0, c1, c2 = basis.coefficients(dataset, models.find(model, "amaral2021")).values[0, 0, 0, :, 0]
     x = point.coupling**2
     without = float(c0 + dataset.background.values[0, 0])
     return without, float(without + x * (c1 + x * c2))

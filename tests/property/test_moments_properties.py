@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import ndtr
 
-from lmltgrid import detector, moments
+from lmltgrid import basis, detector
 from lmltgrid.spec import Atomic, Metallicity
 from lmltgrid.tables import models, nuclei, solar
 from lmltgrid.tables.experiments import Channel, Experiment, catalog
@@ -313,7 +313,7 @@ def reference(setup: Setup, tolerance: float = TIGHT) -> Array:
 
 def ours(setup: Setup) -> tuple[Array, float]:
     """The same counts from moments, shape (1 + case,), and the quadrature error they state."""
-    dataset = moments.compute(
+    dataset = basis.compute(
         setup.experiment,
         mass=MASSES,
         threshold=np.array([setup.threshold]),
@@ -324,7 +324,7 @@ def ours(setup: Setup) -> tuple[Array, float]:
     stated = float(dataset[f"{setup.channel}_error"].values.item())
     other: Literal["nr", "er"] = "er" if setup.channel == "nr" else "nr"
     c = {
-        model: moments.coefficients(dataset.drop_vars(other, errors="ignore"), model)
+        model: basis.coefficients(dataset.drop_vars(other, errors="ignore"), model)
         for model in MODELS
     }
     counts = [c[MODELS[0]].values[0, 0, 0, 0, 0]]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lmltgrid import datafiles, detector, moments
+from lmltgrid import basis, datafiles, detector
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
 from lmltgrid.tables import experiments, models
 from lmltgrid.tables.experiments import catalog
@@ -114,8 +114,8 @@ def test_a_user_s_experiment_works_like_a_shipped_one(own: Folder) -> None:
     )
     given = {"mass": np.array([15.0]), "oscillation": oscillation("nufit60")}
     counts = [
-        moments.coefficients(
-            moments.compute(e, threshold=np.array([5.0]), **given),  # type: ignore[arg-type]
+        basis.coefficients(
+            basis.compute(e, threshold=np.array([5.0]), **given),  # type: ignore[arg-type]
             models.find("B-L"),
         ).values
         for e in (mine, shipped)

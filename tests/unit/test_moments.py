@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import spherical_jn
 
-from lmltgrid import moments
+from lmltgrid import basis
 from lmltgrid.detector import threshold_in
 from lmltgrid.errors import LmltgridError, SpecificationError
 from lmltgrid.kernels import cevns, eves
@@ -43,7 +43,7 @@ LEPTONS = (M_ELECTRON, M_MUON, M_TAU)
 
 def compute(name: str, **options: Any) -> xr.Dataset:
     given: dict[str, Any] = {"mass": np.array([15.0]), "oscillation": AMARAL} | options
-    return moments.compute(catalog()[name], **given)
+    return basis.compute(catalog()[name], **given)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def combined() -> xr.Dataset:
 
 
 def order(dataset: xr.Dataset, model: Model, n: int, couplings: Any = "msbar") -> xr.DataArray:
-    return moments.coefficients(dataset, model, couplings).isel(order=n, bin=0)
+    return basis.coefficients(dataset, model, couplings).isel(order=n, bin=0)
 
 
 def channel_of(dataset: xr.Dataset, channel: str) -> xr.Dataset:
@@ -101,8 +101,8 @@ def test_masses_and_thresholds_do_not_know_each_other(combined: xr.Dataset) -> N
 
 def test_counts_add_up_over_the_channels(combined: xr.Dataset) -> None:
     model = models.find("Lmu-Ltau")
-    total = moments.coefficients(combined, model)
-    parts = [moments.coefficients(channel_of(combined, c), model) for c in ("nr", "er")]
+    total = basis.coefficients(combined, model)
+    parts = [basis.coefficients(channel_of(combined, c), model) for c in ("nr", "er")]
     np.testing.assert_allclose(total.values, (parts[0] + parts[1]).values, rtol=1e-13)
     assert total.dims == ("metallicity", "threshold", "bin", "order", "mass")
     assert total.attrs["model"] == "Lmu-Ltau"
@@ -361,7 +361,7 @@ def test_points_of_the_spectrum_are_those_of_the_cross_section(
 ) -> None:
     model = models.find(name)
     energy = np.array([recoil])
-    c = moments.point_spectrum(
+    c = basis.point_spectrum(
         channel, "Xe", model, energy, mass, metallicity="GS98", oscillation=AMARAL, atomic="free"
     )[:, 0]
     ours = c[0] + g**2 * (c[1] + g**2 * c[2])
@@ -375,8 +375,8 @@ def test_the_spectrum_has_the_electrons_of_the_atom() -> None:
     energy = np.array([0.05, 0.5, 40.0])
     given: dict[str, Any] = {"metallicity": "GS98", "oscillation": AMARAL}
     model = models.find("B-L")
-    free = moments.point_spectrum("er", "Xe", model, energy, 1.0, atomic="free", **given)
-    step = moments.point_spectrum("er", "Xe", model, energy, 1.0, atomic="step", **given)
+    free = basis.point_spectrum("er", "Xe", model, energy, 1.0, atomic="free", **given)
+    step = basis.point_spectrum("er", "Xe", model, energy, 1.0, atomic="step", **given)
     np.testing.assert_allclose(step / free, np.tile([8, 26, 54], (3, 1)) / 54, rtol=1e-14)
 
 

@@ -210,7 +210,7 @@ def test_a_scan_that_is_not_one_is_refused(changes: dict[str, Any], message: str
         ),
         ({"name": "x", "charges": {"u": True}}, "charges.u: a number is needed, not true or false"),
         ({"name": "x", "charges": {"u": float("nan")}}, "charges.u: given nan; "),
-        ({"name": "x", "charges": {"u": "one"}}, "charges.u: given 'one'; input should be a valid"),
+        ({"name": "x", "charges": {"u": "one"}}, "charges.u: 'one' is not a number; write it as 1"),
         ({"name": "x y", "base": "Lmu"}, "name: given 'x y'; string should match pattern"),
         ({"base": "Lmu"}, "name: this key is missing; add it"),
         (

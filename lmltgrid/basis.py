@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lmltgrid import detector, quadrature
 from lmltgrid.detector import ChannelResponse
+from lmltgrid.errors import SpecificationError
 from lmltgrid.kernels import cevns, eves, fold, polynomial
 from lmltgrid.spec import Atomic, Couplings
 from lmltgrid.tables import nuclei
@@ -78,9 +79,15 @@ def compute(
     SpecificationError
         A threshold is below the validity of the detector model.
     """
-    thresholds = np.array([experiment.threshold]) if threshold is None else np.asarray(threshold)
+    if threshold is None:
+        where, threshold = f"{experiment.name}: nominal threshold", np.array([experiment.threshold])
+    thresholds = np.asarray(threshold, dtype=np.float64)
     detector.check_thresholds(experiment, thresholds, where)
     masses = np.asarray(mass, dtype=np.float64)
+    if masses.ndim != 1 or not masses.size or not np.all(np.isfinite(masses) & (masses > 0.0)):
+        raise SpecificationError(
+            "mass: one dimension of positive, finite masses in MeV is needed; correct the array"
+        )
     variables: dict[str, Any] = {}
     for channel in experiment.channels:
         responses = _responses(experiment, channel, thresholds, atomic)

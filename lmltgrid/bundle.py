@@ -1,0 +1,108 @@
+"""What happens inside a worker: a call computes and writes a *bundle* of units.
+
+It answers with a few numbers. The store and the state of the evaluator stay in the process from
+one call to the next.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from numpy.typing import NDArray
+
+from lmltgrid.store import Store, open_store
+
+HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How units are computed: two functions of an importable module, so that workers find them.
+
+    ``load(path)`` runs once in each process and returns a state; ``evaluate(state, group, index)``
+    returns the arrays of the group's unit at ``index`` by name.
+    """
+
+    load: Callable[[str], Any]
+    evaluate: Callable[[Any, str, tuple[slice, ...]], dict[str, NDArray[Any]]]
+
+
+class Bundle(TypedDict):
+    """What a call answers."""
+
+    done: list[int]
+    failed: list[dict[str, Any]]
+    bytes: int
+    seconds: float  # in all, without loading
+    machine: str  # why nothing more can be written, or empty
+    broken: str  # why the evaluator cannot be loaded, or empty
+
+
+_loaded: dict[tuple[str, str, str], tuple[Store, Any]] = {}
+_loading = threading.Lock()
+
+
+def _load(path: str, token: str, evaluator: Evaluator) -> tuple[Store, Any]:
+    """Return the open store and the evaluator's state, kept until the process turns to another."""
+    load = evaluator.load
+    key = (path, token, f"{load.__module__}.{load.__qualname__}")
+    with _loading:
+        if key not in _loaded:
+            _loaded.clear()
+            _loaded[key] = open_store(path), load(path)
+        return _loaded[key]
+
+
+def run_bundle(path: str, token: str, evaluator: Evaluator, units: tuple[int, ...]) -> Bundle:
+    """Compute and write units, in any process; a failing unit does not stop the others."""
+    result = Bundle(done=[], failed=[], bytes=0, seconds=0.0, machine="", broken="")
+    try:
+        store, state = _load(path, token, evaluator)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        result["broken"] = f"{path}: the evaluator cannot be loaded ({text})"
+        return result
+    start = time.perf_counter()
+    for unit in units:
+        if result["machine"] or store.ledger.stop_file.exists():
+            break
+        if store.is_done(unit):  # by a process that was believed dead
+            result["done"].append(unit)
+        else:
+            _run_unit(store, evaluator, state, unit, result)
+    result["seconds"] = time.perf_counter() - start
+    return result
+
+
+def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result: Bundle) -> None:
+    """Compute and write one unit, and enter into ``result`` how that ended."""
+    place = store.plan.place(unit)
+    start = time.perf_counter()
+    writing = False
+    try:
+        arrays = evaluator.evaluate(state, place.group.path, place.index)
+        writing = True
+        marker = store.write_unit(unit, arrays, time.perf_counter() - start)
+    except Exception as error:
+        if writing and isinstance(error, OSError) and error.errno in HOPELESS:
+            result["machine"] = f"{store.path}: unit {unit} cannot be written ({error.strerror})"
+            return
+        record = {
+            "unit": unit,
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(error))[-4000:],
+            "host": socket.gethostname(),
+            "again": isinstance(error, OSError | MemoryError),  # may be a mood of the machine
+        }
+        result["failed"].append(record)
+    else:
+        result["done"].append(unit)
+        result["bytes"] += marker.nbytes

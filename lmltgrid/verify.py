@@ -1,0 +1,140 @@
+"""Check a store against its records, and let a scan compute anew what is damaged."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmltgrid.errors import VerificationError
+from lmltgrid.lease import Lease
+from lmltgrid.ledger import Marker
+from lmltgrid.plan import Place
+from lmltgrid.progress import Message
+from lmltgrid.store import Arrays, Store, extremes, open_store, sealed
+
+Evaluate = Callable[[str, tuple[slice, ...]], Arrays]
+
+
+@dataclass
+class VerifyReport:
+    """What `verify_store` found: damaged units, damaged files, each with a sentence."""
+
+    units: int
+    finished: int = 0
+    recomputed: int = 0
+    deep: bool = False
+    damaged: dict[int, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that is there is what its record says; units may be missing."""
+        return not self.damaged and not self.files
+
+    def require(self) -> None:
+        """Raise `VerificationError`, with the first problem and their number, unless ok."""
+        problems = [*self.files.values(), *self.damaged.values()]
+        if problems:
+            remedy = "repair the store, then resume it" if not self.files else "restore a copy"
+            raise VerificationError(f"{problems[0]} ({len(problems)} problem(s) in all); {remedy}")
+
+
+def verify_store(
+    store: Store,
+    *,
+    deep: bool = False,
+    evaluate: Evaluate | None = None,
+    sample: int = 3,
+    seed: int = 0,
+) -> VerifyReport:
+    """Compare what is stored with its records: sizes, and if ``deep`` every byte.
+
+    ``evaluate(group, index)`` recomputes ``sample`` finished units, compared bit by bit.
+    Nothing is changed; `repair_store` makes a resumed scan compute damaged units anew.
+    """
+    report = VerifyReport(store.units(), deep=deep)
+    for name, (size, crc) in store.plan.files.items():
+        if problem := _file_problem(store.path / name, size, crc if deep else None):
+            report.files[name] = f"{store.path / name}: {problem}"
+    sound = []
+    for unit, marker in store.ledger.markers():
+        report.finished += 1
+        if problem := _unit_problem(store, unit, marker, deep=deep):
+            report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"
+        else:
+            sound.append(unit)
+    if evaluate is not None:
+        chosen = np.random.default_rng(seed).permutation(sorted(sound))[:sample]
+        for unit in map(int, chosen):
+            report.recomputed += 1
+            if problem := _difference(store, unit, evaluate):
+                report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"
+    return report
+
+
+def _unit_problem(store: Store, unit: int, marker: Marker | None, *, deep: bool) -> str:
+    if unit >= store.units():
+        return "the plan has no such unit"
+    if marker is None:
+        return "its marker cannot be read"
+    place = store.plan.place(unit)
+    for name, file in place.files().items():
+        size, crc = marker.chunks.get(name, (0, 0))
+        if problem := _file_problem(store.path / file, size, None):
+            return f"{file}: {problem}"
+        if deep and (problem := _content_problem(store, place, name, crc, marker.values)):
+            return f"{file}: {problem}"
+    return ""
+
+
+def _content_problem(
+    store: Store, place: Place, name: str, crc: int, values: Mapping[str, Any]
+) -> str:
+    """Decode a chunk, which compares its bytes with the CRC that ends it."""
+    if sealed(store.path / place.files()[name])[1] != crc:
+        return "its CRC is not the recorded one"
+    try:
+        data = store.read_array(place, name)
+    except (OSError, RuntimeError, ValueError) as error:
+        return f"it cannot be decoded ({error})"
+    same = list(extremes(data)) == list(values.get(name, ()))
+    return "" if same else "its extreme values are not the recorded ones"
+
+
+def _difference(store: Store, unit: int, evaluate: Evaluate) -> str:
+    place = store.plan.place(unit)
+    fresh, stored = evaluate(place.group.path, place.index), store.read_unit(unit)
+    differing = [n for n in stored if stored[n].tobytes() != np.asarray(fresh[n]).tobytes()]
+    return f"computed again, {', '.join(differing)} differs" if differing else ""
+
+
+def _file_problem(path: Path, size: int, crc: int | None) -> str:
+    """Say what is wrong with a file, if anything: presence, size, and CRC-32 if given."""
+    try:
+        found = path.stat().st_size
+        content = b"" if crc is None else path.read_bytes()
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    if found != size:
+        return f"it has {found} bytes, its record says {size}"
+    return "" if crc is None or zlib.crc32(content) == crc else "its CRC is not the recorded one"
+
+
+def repair_store(path: str | Path, report: VerifyReport, message: Message) -> int:
+    """Make a resumed scan compute the damaged units of ``report`` anew; return their number."""
+    store = open_store(path)
+    with Lease(store.path, message):
+        return discard_damaged(store, report, message)
+
+
+def discard_damaged(store: Store, report: VerifyReport, message: Message) -> int:
+    """Remove the damaged units of ``report``; only for the holder of the store's lease."""
+    store.discard(list(report.damaged))
+    for sentence in report.damaged.values():
+        message(f"{sentence}; it will be computed anew")
+    return len(report.damaged)
