@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -13,6 +13,9 @@ from lmltgrid.analysis.limits import DISCOVERY_SIGMAS, SIDES
 from lmltgrid.analysis.setup import axis, conventions, find_experiment, rates
 from lmltgrid.errors import SpecificationError, unknown_name
 from lmltgrid.kernels import statistics
+
+# tonne year; all xenon of the atmosphere, 2e9 t, for 500 years: beyond it the answer is "never"
+LARGEST_EXPOSURE: Final = 1e12
 
 
 def discovery(
@@ -49,7 +52,7 @@ def discovery(
     Returns
     -------
     Dataset
-        ``exposure``: tonne year, dims (threshold,), NaN where no exposure is enough;
+        ``exposure``: tonne year, dims (threshold,), NaN where none up to 1e12 is enough;
         ``signal``, ``null``: counts per tonne year.
 
     Raises
@@ -73,7 +76,9 @@ def discovery(
         statistics.required_exposure(b + s, b, z=sigmas, two_sided=sided == "two")
         for b, s in zip(null.tolist(), signal.tolist(), strict=True)
     ]
-    exposure = np.array([np.nan if t is None else t for t in needed], dtype=np.float64)
+    exposure = np.array(
+        [np.nan if t is None or t > LARGEST_EXPOSURE else t for t in needed], dtype=np.float64
+    )
     per = {"units": "1/(tonne year)"}
     return xr.Dataset(
         {

@@ -74,7 +74,7 @@ def test_bad_numbers_are_refused_by_name(value: str, words: str) -> None:
         (("spectrum", *POINT, "--target", "Xenon"), 3, "Xenon"),
         (("spectrum", *POINT, "--source", "reactor"), 3, "unknown source"),
         (("spectrum", *POINT, "--recoil-energy", "-1"), 2, "--recoil-energy: '-1' is given"),
-        (("oscillation", "--source", "9B"), 3, "unknown solar source"),
+        (("oscillation", "--source", "9B"), 3, "unknown source"),
         (("limits", "--test", "exclude"), 3, "unknown test 'exclude'"),
         (("limits", "--sided", "three"), 3, "unknown sided 'three'"),
         (("limits", "--cl", "90"), 3, "it must lie between 0.5 and 1"),
