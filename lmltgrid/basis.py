@@ -19,12 +19,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid import detector, quadrature
-from lmltgrid.detector import ChannelResponse
+from lmltgrid.detector import Response
 from lmltgrid.errors import SpecificationError
 from lmltgrid.kernels import cevns, eves, fold, polynomial
 from lmltgrid.spec import Atomic, Couplings
 from lmltgrid.tables import nuclei
-from lmltgrid.tables.experiments import Channel, Experiment
+from lmltgrid.tables.experiments import SCALE_OF, Channel, Experiment
 from lmltgrid.tables.models import Model
 from lmltgrid.tables.oscillation import Oscillation
 from lmltgrid.units import KEV, M_ELECTRON, SIN2_THETA_W
@@ -36,6 +36,7 @@ FLAVORS: Final = ("nu_e", "nu_mu", "nu_tau")
 _KERNELS: Final = {"nr": cevns, "er": eves}
 _PROBES: Final = 5  # masses at which the quadrature is repeated with more nodes
 _MORE_NODES: Final = 2
+_RESPONSE_ERROR: Final = 1e-8  # of the response itself, which both quadratures share
 
 
 def compute(
@@ -99,24 +100,27 @@ def compute(
         dims = ("metallicity", "threshold", "bin", "mass", f"{channel}_basis", "flavor")
         variables[channel] = (dims, np.stack(stack))
         variables[f"{channel}_error"] = (("metallicity", "threshold", "bin"), np.stack(errors))
-    background = [[detector.background(experiment, t)] for t in thresholds]
+    background = [detector.background(experiment, t) for t in thresholds]
     variables["background"] = (("threshold", "bin"), np.array(background))
-    windows = [ChannelResponse(experiment, experiment.channels[-1], t).window for t in thresholds]
-    variables["window"] = (("threshold", "bin", "edge"), np.array(windows)[:, None, :])
+    last = experiment.channels[-1]
+    windows = [[r.window for r in detector.responses(experiment, last, t)] for t in thresholds]
+    variables["window"] = (("threshold", "bin", "edge"), np.array(windows))
     return _labeled(variables, experiment, masses, thresholds, metallicity, oscillation, atomic)
 
 
 def _responses(
     experiment: Experiment, channel: Channel, thresholds: Array, atomic: Atomic
-) -> list[ChannelResponse]:
+) -> list[Response]:
     factor = nuclei.atomic_factor(experiment.spec.target, atomic) if channel == "er" else None
-    return [ChannelResponse(experiment, channel, float(t), factor) for t in thresholds]
+    return [
+        r for t in thresholds for r in detector.responses(experiment, channel, float(t), factor)
+    ]
 
 
 def _channel(
     experiment: Experiment,
     channel: Channel,
-    responses: list[ChannelResponse],
+    responses: list[Response],
     masses: Array,
     metallicity: str,
     oscillation: Oscillation,
@@ -126,8 +130,12 @@ def _channel(
     probes = np.unique(np.linspace(0, masses.size - 1, _PROBES).astype(int))
 
     def folded(at: Array, extra_nodes: int) -> Array:
-        grid = _grid(channel, responses, target, metallicity, oscillation, extra_nodes)
-        spectra, q2 = _spectra(channel, grid.nodes, target, metallicity, oscillation)
+        binned = experiment.spec.window.log_bins > 1
+        grid = _grid(
+            channel, responses, target, metallicity, oscillation, extra_nodes, binned=binned
+        )
+        reactions = experiment.spec.reactions
+        spectra, q2 = _spectra(channel, grid.nodes, target, metallicity, oscillation, reactions)
         matrix = quadrature.response_matrix(responses, grid)
         return _moments(channel, spectra, q2, matrix, at)
 
@@ -136,22 +144,28 @@ def _channel(
     # relative to the largest flavor: a basis function that no source feeds has no scale of its own
     scale = np.abs(fine).max(axis=-1, keepdims=True)
     ratio = np.divide(np.abs(fine - coarse), scale, out=np.zeros_like(fine), where=scale > 0.0)
-    return values[:, None], ratio.max(axis=(1, 2, 3))[:, None]
+    shape = (-1, experiment.spec.window.log_bins)
+    errors = _RESPONSE_ERROR + ratio.max(axis=(1, 2, 3)).reshape(shape)
+    return values.reshape(*errors.shape, *values.shape[1:]), errors
 
 
 def _grid(
     channel: Channel,
-    responses: list[ChannelResponse],
+    responses: list[Response],
     target: nuclei.Target,
     metallicity: str,
     oscillation: Oscillation,
     extra_nodes: int,
+    *,
+    binned: bool,
 ) -> quadrature.RecoilGrid:
     ranges = [response.range() for response in responses]
-    energies = quadrature.endpoints(metallicity, oscillation)
+    low = min(start for start, _ in ranges)
+    needed = channel == "nr" and (binned or low > quadrature.HIGH_RECOIL)
+    knots = quadrature.LAST_KNOTS if needed else 0
+    energies = quadrature.endpoints(metallicity, oscillation, knots)
     mass = target.nuclear_mass if channel == "nr" else np.array([M_ELECTRON])
     kinks = quadrature.largest_recoil(energies[:, None], mass).ravel() / KEV
-    low = min(start for start, _ in ranges)
     high = min(max(stop for _, stop in ranges), float(kinks.max()))
     # a threshold beyond the last endpoint leaves nothing, but the grid must not be empty
     return quadrature.recoil_grid(low, max(high, 1.01 * low), np.unique(kinks), extra_nodes)
@@ -163,9 +177,10 @@ def _spectra(
     target: nuclei.Target,
     metallicity: str,
     oscillation: Oscillation,
+    reactions: quadrature.Reactions = None,
 ) -> tuple[Array, Array]:
     spectra = quadrature.nuclear_spectra if channel == "nr" else quadrature.electron_spectra
-    return spectra(recoil_energy, target, metallicity, oscillation)
+    return spectra(recoil_energy, target, metallicity, oscillation, reactions)
 
 
 def _moments(channel: Channel, spectra: Array, q2: Array, matrix: Array, masses: Array) -> Array:
@@ -177,14 +192,27 @@ def _moments(channel: Channel, spectra: Array, q2: Array, matrix: Array, masses:
 
 
 def weights(channel: Channel, model: Model, couplings: Couplings) -> Array:
-    """Return what multiplies the basis of a channel, shape (order, basis, flavor)."""
+    """Return what multiplies the basis of a channel, shape (order, basis, flavor).
+
+    Raises
+    ------
+    SpecificationError
+        The mediator is scalar or axial, and the channel is that of electrons.
+    """
     sin2 = SIN2_THETA_W[couplings]
+    proton = np.full(3, 0.5 - 2.0 * sin2)
+    if model.kind != "vector":
+        if channel == "er":
+            raise SpecificationError(
+                f"model: {model.name!r} is given for electron recoils; a {model.kind} mediator is "
+                "implemented for nuclei; choose an experiment with nuclear recoils alone"
+            )
+        return polynomial.universal_weights(model.kind, model.strength, proton, -0.5)
     charges = np.array(model.charges)
     loop = model.mixing == "loop"
     mixing = 0.0 if loop else float(model.mixing)
     if channel == "er":
         return polynomial.electron_weights(charges, mixing, loop, sin2)
-    proton = np.full(3, 0.5 - 2.0 * sin2)
     return polynomial.nuclear_weights(charges, mixing, loop, proton, -0.5)
 
 
@@ -287,7 +315,7 @@ def _labeled(
     dataset["window"].attrs = {
         "units": "keV",
         "long_name": "analysis window",
-        "energy_scale": "electron_equivalent",
+        "energy_scale": SCALE_OF["er" if experiment.spec.resolution else experiment.channels[-1]],
     }
     dataset.attrs = {
         "experiment": experiment.name,
@@ -296,6 +324,9 @@ def _labeled(
         "exposure_tonne_year": experiment.spec.exposure_tonne_year,
         "oscillation": oscillation.name,
         "atomic": atomic,
+        "statistic": experiment.spec.test,
         "physics_version": PHYSICS_VERSION,
     }
+    if experiment.spec.measurement is not None:
+        dataset.attrs["measurement"] = experiment.spec.measurement.model_dump_json()
     return dataset

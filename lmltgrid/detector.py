@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,9 @@ from scipy.optimize import brentq
 from lmltgrid.errors import SpecificationError
 from lmltgrid.kernels import response
 from lmltgrid.tables.experiments import Channel, Experiment
-from lmltgrid.tables.nuclei import ATOMIC_NUMBER, AtomicFactor
+from lmltgrid.tables.nuclei import ATOMIC_NUMBER, AtomicFactor, target
+from lmltgrid.tables.solar import solar_source
+from lmltgrid.units import KEV, M_ELECTRON
 
 Array = NDArray[np.float64]
 
@@ -34,9 +38,10 @@ def electron_equivalent(experiment: Experiment, channel: Channel, energy: Array)
     energy = np.asarray(energy, dtype=np.float64)
     if channel == "er":
         return energy
-    return response.lindhard_array(
-        energy, float(ATOMIC_NUMBER[experiment.spec.target]), experiment.spec.quenching.k
-    )
+    quenching = experiment.spec.quenching
+    assert quenching is not None  # noqa: S101 - validated with the resolution
+    z = float(ATOMIC_NUMBER[experiment.spec.target])
+    return response.lindhard_array(energy, z, quenching.k)
 
 
 def threshold_in(experiment: Experiment, channel: Channel, threshold: float) -> float:
@@ -60,20 +65,122 @@ def check_thresholds(experiment: Experiment, thresholds: Array, where: str) -> N
     SpecificationError
         A threshold lies below the validity of the detector model, or above the window.
     """
-    low = experiment.spec.window.minimum_threshold_kev
-    top = experiment.spec.window.maximum_kevee
-    seen = electron_equivalent(experiment, experiment.scale_channel, np.atleast_1d(thresholds))
-    for value, kevee in zip(np.atleast_1d(thresholds), seen, strict=True):
+    window = experiment.spec.window
+    low, top, unit = window.minimum_threshold_kev, window.maximum_kevee, "keV_ee"
+    seen = np.atleast_1d(thresholds)
+    if experiment.spec.resolution is None:
+        top, unit = window_end(experiment), experiment.unit
+    else:
+        seen = electron_equivalent(experiment, experiment.scale_channel, seen)
+    for value, reached in zip(np.atleast_1d(thresholds), seen, strict=True):
         if not value >= low:
             raise SpecificationError(
                 f"{where}: {value:g} {experiment.unit} is given for {experiment.name}; its "
                 f"detector model is valid from {low:g} {experiment.unit}; raise the threshold"
             )
-        if kevee >= top:
+        if top is not None and reached >= top:
             raise SpecificationError(
                 f"{where}: {value:g} {experiment.unit} is given for {experiment.name}; its window "
-                f"ends at {top:g} keV_ee; lower the threshold"
+                f"ends at {top:g} {unit}; lower the threshold"
             )
+
+
+def window_end(experiment: Experiment) -> float:
+    """Return where the window of an experiment without resolution ends, keV in its own scale.
+
+    Unless the file says it, that is where recoils end: 2 E^2/(m + 2 E) for the hep endpoint and the
+    mean nucleus.
+    """
+    end = experiment.spec.window.maximum_kev
+    if end is not None:
+        return end
+    energy = solar_source("hep", "GS98").endpoint
+    mass = M_ELECTRON
+    if experiment.scale_channel == "nr":
+        nuclei = target(experiment.spec.target)
+        mass = float(np.sum(nuclei.nuclear_mass * nuclei.abundance))
+    return 2.0 * energy**2 / (mass + 2.0 * energy) / KEV
+
+
+class Response(Protocol):
+    """How one bin of one channel sees recoils."""
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The bin, keV: reconstructed energy, or recoil energy without resolution."""
+
+    def range(self) -> tuple[float, float]:
+        """Return the true recoil energies (keV) between which the response is not zero."""
+
+    def points(self, extra: Array, low: float, high: float) -> tuple[Array, Array]:
+        """Return quadrature points and weights (keV), split at every kink."""
+
+    def __call__(self, energy: Array) -> Array:
+        """Return the probability that a recoil of true energy (keV) is counted."""
+
+
+def responses(
+    experiment: Experiment, channel: Channel, threshold: float, atomic: AtomicFactor | None = None
+) -> list[Response]:
+    """Return the response of one channel at one threshold, bin by bin."""
+    if experiment.spec.resolution is not None:
+        return [ChannelResponse(experiment, channel, threshold, atomic)]
+    bins = experiment.spec.window.log_bins
+    own = np.geomspace(threshold, window_end(experiment), bins + 1)
+    edges = [threshold_in(experiment, channel, float(edge)) for edge in own]
+    return [SharpResponse(experiment, channel, a, b, atomic) for a, b in pairwise(edges)]
+
+
+@dataclass(frozen=True)
+class SharpResponse:
+    """A bin of recoil energy, without resolution: efficiency inside, nothing outside.
+
+    Attributes
+    ----------
+    low, high
+        The bin, keV in the channel's own scale.
+    atomic
+        Effective number of electrons, for electron recoils.
+    """
+
+    experiment: Experiment
+    channel: Channel
+    low: float
+    high: float
+    atomic: AtomicFactor | None = None
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The bin, keV."""
+        return self.low, self.high
+
+    def __call__(self, energy: Array) -> Array:
+        """Return the probability that a recoil of true energy (keV) is counted."""
+        curve = self.experiment.efficiency[self.channel]
+        seen = np.interp(energy, curve.energy, curve.value, left=0.0, right=0.0)
+        electrons = 1.0 if self.atomic is None else self.atomic(energy)
+        inside = (energy >= self.low) & (energy <= self.high)
+        return np.where(inside, acceptance(self.experiment, self.channel) * seen * electrons, 0.0)
+
+    def range(self) -> tuple[float, float]:
+        """Return the true recoil energies (keV) between which the response is not zero."""
+        energy = self.experiment.efficiency[self.channel].energy
+        return max(self.low, float(energy[0])), min(self.high, float(energy[-1]))
+
+    def points(self, extra: Array, low: float, high: float) -> tuple[Array, Array]:
+        """Return quadrature points (keV) and weights (keV) split at every kink of the response."""
+        kinks = [self.experiment.efficiency[self.channel].energy, extra, np.array([low, high])]
+        if self.atomic is not None:
+            kinks.append(self.atomic.edges)
+        edges = np.unique(np.concatenate(kinks))
+        return split_rule(edges[(edges >= low) & (edges <= high)], SUBPANEL, SUBPANEL_NODES)
+
+
+def acceptance(experiment: Experiment, channel: Channel) -> float:
+    """Return the fraction of a channel's events that passes the further cuts."""
+    spec = experiment.spec.nr if channel == "nr" else experiment.spec.er
+    assert spec is not None  # noqa: S101 - the channel exists
+    return spec.acceptance
 
 
 @dataclass(frozen=True)
@@ -99,7 +206,7 @@ class ChannelResponse:
         own = threshold_in(self.experiment, self.channel, self.threshold)
         low = float(electron_equivalent(self.experiment, self.channel, np.array([own]))[0])
         t50 = self.experiment.half_efficiency(self.channel)
-        return own, t50, low, self.experiment.spec.window.maximum_kevee
+        return own, t50, low, float(self.experiment.spec.window.maximum_kevee or np.inf)
 
     @property
     def window(self) -> tuple[float, float]:
@@ -134,17 +241,18 @@ class ChannelResponse:
         fixed = float(electron_equivalent(self.experiment, self.channel, np.array([t50]))[0])
         capped = np.maximum(observed, min(low, fixed)) + max(fixed - low, 0.0)
         shape = self.experiment.spec.resolution
+        assert shape is not None  # noqa: S101 - see `responses`
         return observed * (shape.a / np.sqrt(capped) + shape.b)
 
     def __call__(self, energy: Array) -> Array:
         """Return the probability that a recoil of true energy (keV) is counted."""
         _, _, low, high = self._edges
         observed = electron_equivalent(self.experiment, self.channel, energy)
-        spec = self.experiment.spec.nr if self.channel == "nr" else self.experiment.spec.er
-        assert spec is not None  # noqa: S101 - the channel exists
         seen = response.window_array(observed, self.sigma(observed), low, high)
         electrons = 1.0 if self.atomic is None else self.atomic(energy)
-        return spec.acceptance * self.efficiency(energy) * seen * electrons
+        return (
+            acceptance(self.experiment, self.channel) * self.efficiency(energy) * seen * electrons
+        )
 
     def range(self) -> tuple[float, float]:
         """Return the true recoil energies (keV) between which the response is not zero."""
@@ -200,20 +308,24 @@ def split_rule(edges: Array, width: float, order: int) -> tuple[Array, Array]:
     return points.ravel(), (points * half[:, None] * weights).ravel()
 
 
-def background(experiment: Experiment, threshold: float) -> float:
-    """Return the expected background per tonne year in the window.
+def background(experiment: Experiment, threshold: float) -> Array:
+    """Return the expected background per tonne year in each bin, shape (bin,).
 
-    The published rates are before efficiency and resolution, which are those of electron recoils.
-    Outside of its table a rate is continued as a constant.
+    With a resolution the published rates are before efficiency and resolution, which are those of
+    electron recoils; without one they are what is counted. Outside of its table a rate is continued
+    as a constant.
     """
+    channel: Channel = "er" if experiment.spec.er else experiment.scale_channel
     if not experiment.background:
-        return 0.0
-    channel = ChannelResponse(experiment, "er", threshold)
-    low, high = channel.range()
-    total = 0.0
-    for curve in experiment.background.values():
-        energy, weight = channel.points(curve.energy, low, high)
-        total += float(
-            np.sum(weight * channel(energy) * np.interp(energy, curve.energy, curve.value))
-        )
-    return total
+        return np.zeros(experiment.spec.window.log_bins)
+    totals = []
+    for one in responses(experiment, channel, threshold):
+        low, high = one.range() if experiment.spec.resolution else one.window
+        total = 0.0
+        for curve in experiment.background.values():
+            energy, weight = one.points(curve.energy, low, high)
+            seen = one(energy) if experiment.spec.resolution else 1.0
+            rate = np.interp(energy, curve.energy, curve.value)
+            total += float(np.sum(weight * seen * rate))
+        totals.append(total)
+    return np.array(totals)

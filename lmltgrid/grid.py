@@ -1,20 +1,20 @@
 """From a specification to the dense grid: the plan, its chunks, and what fills one.
 
 A chunk holds the (mass, coupling) plane of one model and metallicity at some thresholds and
-exposures. `evaluate` fills it from the coefficients alone; it is mapped over the chunks of a scan,
-and the virtual grid calls it on demand, so both give the same numbers.
+exposures. `lmltgrid.state.evaluate` fills it; it is mapped over the chunks of a scan, and the
+virtual grid calls it on demand, so both give the same numbers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -22,17 +22,16 @@ from numpy.typing import NDArray
 
 from lmltgrid import basis, datafiles, detector
 from lmltgrid.errors import MachineError, SpecificationError
-from lmltgrid.kernels import plane, polynomial
 from lmltgrid.spec import ScanSpec, read_spec
+from lmltgrid.state import GridState, evaluate, make_state
 from lmltgrid.tables import models, nuclei, oscillation, solar
 from lmltgrid.tables.experiments import Experiment, catalog
 from lmltgrid.variables import COORDINATES, GRID_DIMS, GRID_VARIABLES
 
 Array = NDArray[np.float64]
-Index = tuple[slice, ...]
 
 MB: Final = 2**20
-_MOMENT_TERMS: Final = 3 * (27 + 25)  # basis functions times flavors, both channels
+_MOMENT_TERMS: Final = 3 * (31 + 25)  # basis functions times flavors, both channels
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,17 @@ def make_plan(spec: ScanSpec, *, experiments: Path | None = None, where: str = "
     )
     for experiment in plan.experiments:
         detector.check_thresholds(experiment, plan.thresholds(experiment), f"{where}: threshold")
+        if spec.statistic.test == "discovery" and experiment.spec.test != "counting":
+            raise SpecificationError(
+                f"{where}: statistic.test: 'discovery' is given with {experiment.name}, whose "
+                f"statistic is {experiment.spec.test}; only counting experiments discover; give "
+                "'exclusion'"
+            )
+        if any(m.kind != "vector" for m in plan.models) and "er" in experiment.channels:
+            raise SpecificationError(
+                f"{where}: models: a scalar or axial mediator is given with {experiment.name}, "
+                "which sees electron recoils; they are implemented for nuclei; take it out"
+            )
     _check_memory(plan)
     return plan
 
@@ -220,95 +230,6 @@ def compute_moments(plan: GridPlan) -> dict[str, xr.Dataset]:
     }
 
 
-@dataclass(frozen=True, eq=False)
-class GridState:
-    """What one experiment's chunks are filled from; a few MB, whatever the size of the grid.
-
-    Attributes
-    ----------
-    coefficients : shape (model, metallicity, threshold, order, mass)
-        Counts per tonne year in powers of g^2, summed over bins; order 0 without background.
-    background : shape (threshold,)
-        Expected background per tonne year.
-    exposure, coupling : shapes (exposure,), (coupling,)
-    """
-
-    coefficients: Array
-    background: Array
-    exposure: Array
-    coupling: Array
-    test: Literal["discovery", "exclusion"]
-    sided: Literal["one", "two"]
-    dtype: Literal["float32", "float64"]
-
-
-def make_state(
-    moments: xr.Dataset, chosen: Sequence[models.Model], spec: ScanSpec, exposure: Array
-) -> GridState:
-    """Return what fills the chunks of one experiment's grid.
-
-    Parameters
-    ----------
-    moments
-        The experiment's basis moments.
-    chosen
-        The models, in the order of the axis.
-    spec
-        The scan.
-    exposure : shape (exposure,), tonne year
-    """
-    stack = [basis.coefficients(moments, m, spec.couplings).sum("bin") for m in chosen]
-    return GridState(
-        coefficients=np.ascontiguousarray(np.stack([c.values for c in stack])),
-        background=moments["background"].sum("bin").values,
-        exposure=exposure,
-        coupling=spec.coupling.points(),
-        test=spec.statistic.test,
-        sided=spec.statistic.sided,
-        dtype=spec.dtype,
-    )
-
-
-def evaluate(state: GridState, index: Index) -> dict[str, NDArray[Any]]:
-    """Fill one chunk of a grid.
-
-    Parameters
-    ----------
-    state
-        From `make_state`.
-    index
-        One slice for each of `GRID_DIMS`.
-
-    Returns
-    -------
-    dict
-        The variables of `GRID_VARIABLES`, each of the shape of the chunk.
-    """
-    _, _, _, exposures, masses, couplings = index
-    exposure = state.exposure[exposures]
-    x = state.coupling[couplings] ** 2
-    chunk = state.coefficients[index[:3]][..., masses]
-    background = state.background[index[2]]
-    shape = (*chunk.shape[:3], exposure.size, chunk.shape[-1], x.size)
-    counts = np.empty(shape, dtype=state.dtype)
-    significance = np.empty((*shape[:4], shape[4] * shape[5]), dtype=state.dtype)
-    points = np.empty(shape[-2:])
-    for place in np.ndindex(*shape[:3]):
-        coefficients = chunk[place].copy()
-        coefficients[0] += background[place[2]]
-        polynomial.rates(coefficients, x, points)
-        np.multiply(exposure[:, None, None], points, out=counts[place], casting="same_kind")
-        plane.significance(
-            points.ravel(),
-            float(coefficients[0, 0]),
-            exposure,
-            state.test == "exclusion",
-            state.sided == "two",
-            significance[place],
-        )
-    return {"counts": counts, "significance": significance.reshape(shape)}
-
-
 def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
     """Return the attributes of one experiment's grid: what the numbers mean and come from."""
     spec = plan.spec
@@ -321,7 +242,8 @@ def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
         "couplings": spec.couplings,
         "atomic": spec.atomic,
         "test": spec.statistic.test,
-        "sided": spec.statistic.sided,
+        "statistic": experiment.spec.test,
+        "sided": spec.statistic.sided if experiment.spec.test == "counting" else "not applicable",
         "energy_scale": experiment.spec.energy_scale,
         "physics_version": basis.PHYSICS_VERSION,
     }

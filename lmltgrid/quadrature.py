@@ -11,14 +11,15 @@ interpolated on Gauss-Legendre nodes in log E on panels split there. The respons
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmltgrid.detector import ChannelResponse, gauss_legendre
+from lmltgrid.detector import Response, gauss_legendre
 from lmltgrid.kernels import cevns, eves, fluxes
 from lmltgrid.kernels.response import project
 from lmltgrid.tables import solar
@@ -28,13 +29,18 @@ from lmltgrid.units import KEV, M_ELECTRON, SECONDS_PER_YEAR
 
 Array = NDArray[np.float64]
 
+Reactions = tuple[str, ...] | None
+NAMES = {"7Be": "be7", "8B": "b8", "13N": "n13", "15O": "o15", "17F": "f17"}
+
 FLUX_NODES = 6  # Legendre order of flux times probability in a panel; converged to 1e-12
 CUT_NODES = 12  # Gauss points of a partial panel, exact for E^-2 when its ends differ by 2
 LOW_SPLITS = 24  # halvings of the panel that starts at zero energy
 PANEL = 0.25  # largest width of a recoil panel in log E
 PANEL_NODES = 6
+LAST_KNOTS = 60  # knots of 8B and hep at which recoil panels are split where that is needed ...
+HIGH_RECOIL = 0.3  # ... that is if no recoil below this energy (keV) is counted, or there are bins
 NARROW = 0.03  # a panel between neighboring kinks narrower than this in log E ...
-NARROW_NODES = 3  # ... needs fewer nodes
+NARROW_NODES = 4  # ... needs fewer nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +99,36 @@ def _legendre(
     return np.ascontiguousarray(np.einsum("fpn,nl->pfl", shaped, projection))
 
 
-def flux_moments(e_min: Array, metallicity: str, oscillation: Oscillation) -> Array:
-    """Return F_k above each energy, summed over the solar reactions, shape (3, flavor, n).
+def selected(
+    metallicity: str, oscillation: Oscillation, reactions: Reactions
+) -> tuple[Source, ...]:
+    """Return the named solar reactions, all if ``reactions`` is None."""
+    every = sources(metallicity, oscillation)
+    if reactions is None:
+        return every
+    out = [s for s in every if s.name in {NAMES.get(name, name) for name in reactions}]
+    if "7Be-862" in reactions:
+        (both,) = [s for s in every if s.name == "be7"]
+        first = np.argmax(both.line_energy)
+        one = slice(first, first + 1)
+        out.append(replace(both, line_energy=both.line_energy[one], line_flux=both.line_flux[one]))
+    return tuple(out)
+
+
+def flux_moments(
+    e_min: Array, metallicity: str, oscillation: Oscillation, reactions: Reactions = None
+) -> Array:
+    """Return F_k above each energy, summed over solar reactions, shape (3, flavor, n).
 
     Parameters
     ----------
     e_min : shape (n,), MeV
+    reactions
+        Names of the reactions, "7Be-862" for the upper line of 7Be alone; None for all.
     """
     nodes, weights = gauss_legendre(CUT_NODES)
     total = np.zeros((3, 3, e_min.size))
-    for source in sources(metallicity, oscillation):
+    for source in selected(metallicity, oscillation, reactions):
         if source.line_energy.size:
             fluxes.add_lines(e_min, source.line_energy, source.line_flux, total)
         else:
@@ -110,11 +136,18 @@ def flux_moments(e_min: Array, metallicity: str, oscillation: Oscillation) -> Ar
     return total
 
 
-def endpoints(metallicity: str, oscillation: Oscillation) -> Array:
-    """Return the neutrino energies (MeV) at which a reaction ends."""
-    return np.array(
-        sorted({e for s in sources(metallicity, oscillation) for e in (s.endpoint, *s.line_energy)})
-    )
+def endpoints(metallicity: str, oscillation: Oscillation, knots: int = 0) -> Array:
+    """Return the neutrino energies (MeV) at which a reaction ends, or its spectrum has a kink.
+
+    The spectra are linear between their knots. Where low recoils are counted the kinks there do not
+    matter; where little but the end of 8B and hep is, the last ``knots`` of both are added.
+    """
+    found: set[float] = set()
+    for source in sources(metallicity, oscillation):
+        found.update((source.endpoint, *source.line_energy))
+        if knots and source.name in ("b8", "hep"):
+            found.update(source.edges[-knots:])
+    return np.array(sorted(found))
 
 
 def largest_recoil(energy: Array, mass: Array) -> Array:
@@ -157,7 +190,7 @@ def recoil_grid(low: float, high: float, kinks: Array, extra_nodes: int = 0) -> 
     return RecoilGrid(panels, np.array(first), np.concatenate(nodes))
 
 
-def response_matrix(responses: list[ChannelResponse], grid: RecoilGrid) -> Array:
+def response_matrix(responses: Sequence[Response], grid: RecoilGrid) -> Array:
     """Return the integrals of each response against the interpolation, shape (response, node).
 
     The matrix takes a spectrum per keV at the nodes to counts.
@@ -175,7 +208,11 @@ def response_matrix(responses: list[ChannelResponse], grid: RecoilGrid) -> Array
 
 
 def nuclear_spectra(
-    recoil_energy: Array, target: Target, metallicity: str, oscillation: Oscillation
+    recoil_energy: Array,
+    target: Target,
+    metallicity: str,
+    oscillation: Oscillation,
+    reactions: Reactions = None,
 ) -> tuple[Array, Array]:
     """Return basis spectra of nuclear recoils and the squared momentum transfers.
 
@@ -191,7 +228,7 @@ def nuclear_spectra(
     energy = recoil_energy * KEV
     mass = target.nuclear_mass
     e_min = cevns.minimal_energy(energy, mass[:, None])
-    moments = flux_moments(e_min.ravel(), metallicity, oscillation)
+    moments = flux_moments(e_min.ravel(), metallicity, oscillation, reactions)
     moments = moments.reshape(3, 3, mass.size, energy.size)
     nuclei = target.atoms_per_tonne * target.abundance * SECONDS_PER_YEAR * KEV
     rate = np.stack(
@@ -200,12 +237,16 @@ def nuclear_spectra(
             for i in range(mass.size)
         ]
     )
-    spectra = cevns.spectra(energy, float(target.z), target.a, mass, rate)
+    spectra = cevns.spectra(energy, float(target.z), target.a, target.spin, mass, rate)
     return spectra.reshape(energy.size, mass.size, -1), 2.0 * mass * energy[:, None]
 
 
 def electron_spectra(
-    recoil_energy: Array, target: Target, metallicity: str, oscillation: Oscillation
+    recoil_energy: Array,
+    target: Target,
+    metallicity: str,
+    oscillation: Oscillation,
+    reactions: Reactions = None,
 ) -> tuple[Array, Array]:
     """Return basis spectra of electron recoils for one electron per atom, as `nuclear_spectra`.
 
@@ -213,7 +254,7 @@ def electron_spectra(
     """
     energy = recoil_energy * KEV
     e_min = cevns.minimal_energy(energy, M_ELECTRON)
-    moments = flux_moments(e_min, metallicity, oscillation)
+    moments = flux_moments(e_min, metallicity, oscillation, reactions)
     electrons = target.atoms_per_tonne * SECONDS_PER_YEAR * KEV
     spectra = eves.spectra(energy, electrons * eves.rate_factor(energy, moments))
     return spectra.reshape(energy.size, 1, -1), 2.0 * M_ELECTRON * energy[:, None]

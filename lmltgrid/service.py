@@ -22,7 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid import cluster as executors
-from lmltgrid import grid
+from lmltgrid import grid, state
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.datafiles import manifest
@@ -230,7 +230,7 @@ def _reporter(quiet: bool) -> Iterator[Reporter | None]:
             yield reporter
 
 
-def load_states(path: str) -> dict[str, grid.GridState]:
+def load_states(path: str) -> dict[str, state.GridState]:
     """Return what fills the chunks of a store, by group; runs once in each worker."""
     attrs = stores.open_store(path).attrs
     spec = _stored_spec(path)
@@ -238,16 +238,16 @@ def load_states(path: str) -> dict[str, grid.GridState]:
     moments = stores.read_moments(path)
     exposures = json.loads(attrs["exposure"])
     return {
-        f"grid/{name}": grid.make_state(own, chosen, spec, np.array(exposures[name]))
+        f"grid/{name}": state.make_state(own, chosen, spec, np.array(exposures[name]))
         for name, own in moments.items()
     }
 
 
 def evaluate(
-    states: dict[str, grid.GridState], group: str, index: tuple[slice, ...]
+    states: dict[str, state.GridState], group: str, index: tuple[slice, ...]
 ) -> dict[str, NDArray[Any]]:
     """Fill one unit of a store."""
-    return grid.evaluate(states[group], index)
+    return state.evaluate(states[group], index)
 
 
 def _stored_spec(path: str | Path) -> ScanSpec:

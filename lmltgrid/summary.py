@@ -50,6 +50,8 @@ def summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
         case = {"experiment": experiment.name, "model": model.name, "metallicity": metallicity}
         units = {"unit": experiment.unit}
         out["limits"].append(case | units | _limit_rows(found))
+        if experiment.spec.test != "counting":
+            continue
         for benchmark in models.benchmarks().values():
             mass, coupling = benchmark.mass, benchmark.coupling
             line = discovery(
@@ -85,7 +87,8 @@ def _cases(plan: grid.GridPlan) -> Iterator[tuple[Any, models.Model, str]]:
 
 
 def _limit_rows(found: xr.Dataset) -> dict[str, Any]:
-    attrs = {k: found.attrs[k] for k in ("test", "sided", "cl", "threshold", "exposure")}
+    keys = ("statistic", "test", "sided", "cl", "dof", "threshold", "exposure")
+    attrs = {k: found.attrs[k] for k in keys if k in found.attrs}
     return {**attrs, "mass": found["mass"].values.tolist(), "excluded": as_lists(found)}
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from lmltgrid.analysis.limits import DISCOVERY_SIGMAS, SIDES
+from lmltgrid.analysis.criteria import DISCOVERY_SIGMAS, Level, require_test
 from lmltgrid.analysis.setup import axis, conventions, find_experiment, rates
-from lmltgrid.errors import SpecificationError, unknown_name
 from lmltgrid.kernels import statistics
 
 # tonne year; all xenon of the atmosphere, 2e9 t, for 500 years: beyond it the answer is "never"
@@ -60,11 +59,9 @@ def discovery(
     SpecificationError
         An argument is not allowed.
     """
-    if sided not in SIDES:
-        raise unknown_name("sided", sided, SIDES, "sided")
-    if not 0.0 < sigmas < 1e3:
-        raise SpecificationError(f"sigmas: {sigmas:g} is given; it must be positive; correct it")
+    Level("discovery", sided, sigmas=sigmas)
     chosen = find_experiment(experiment, experiments)
+    require_test(chosen, "discovery", "experiment")
     setting = conventions(**options)
     at = axis([mass], "mass", unit="MeV")
     g = axis([coupling], "coupling", unit="1")

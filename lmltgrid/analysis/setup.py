@@ -138,7 +138,7 @@ class Rates:
     coefficients : shape (threshold, bin, order, mass)
         In powers of x = g^2; order 0 is the Standard Model.
     background : shape (threshold, bin)
-    window : shape (threshold, bin, 2), keV_ee
+    window : shape (threshold, bin, 2), keV
     """
 
     coefficients: Array

@@ -7,19 +7,24 @@ from typing import Final
 import click
 
 from lmltgrid import __version__
-from lmltgrid.cli import answers, figures, lookup, results, scans
+from lmltgrid.cli import answers, figures, lookup, papers, results, scans
 from lmltgrid.cli.application import EXIT_CODES, Application
 
 EXAMPLE: Final = "lmltgrid limits --experiment darwin-nr --model Lmu-Ltau --mass 1,10,100"
 
 main: Final = Application(
     "lmltgrid",
-    help="Search for light mediators with solar neutrinos in xenon detectors: scans over models, "
+    help="Search for light mediators with solar neutrinos: scans over models, "
     "masses and couplings, with limits and discovery exposures from them.",
     sections={
         "Scans": (scans.run, scans.resume, scans.status, scans.verify),
         "Answers for one point": (answers.events, answers.spectrum, answers.oscillation),
-        "Limits and discovery": (results.limits, results.contour, results.discover),
+        "Limits and discovery": (
+            results.limits,
+            results.contour,
+            results.discover,
+            papers.reproduce,
+        ),
         "Figures": (figures.plot,),
         "Look-up": (lookup.models, lookup.experiments, lookup.schema),
     },

@@ -21,7 +21,7 @@ from lmltgrid.cli.output import Table, number, say, say_json
 )
 @options.as_json
 def models(*, as_json: bool) -> None:
-    """List the vector mediators that are known by name."""
+    """List the mediators that are known by name."""
     from lmltgrid.tables import models as table
 
     found = [model.as_dict() for model in table.catalog().values()]
@@ -48,7 +48,7 @@ def models(*, as_json: bool) -> None:
         ],
         notes=[
             "P21: Amaral et al. 2021, arXiv:2104.03297.",
-            "Charges of your own go into a [[model]] table of a specification.",
+            "Charges of your own: --model e=1,mu=-2,tau=1, or a [[model]] table of a scan.",
         ],
     )
 

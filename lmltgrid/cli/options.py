@@ -32,6 +32,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "target": "Xe",
     "channel": "nr",
     "cl": 0.9,
+    "dof": 1,
     "sigmas": 5.0,
 }
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -291,7 +292,12 @@ test_options = joined(
     click.option(
         "--cl",
         type=Positive("FRACTION"),
-        help=f"Confidence level of an exclusion, in each tail that counts. {default('cl')}",
+        help=f"Confidence level of an exclusion; for counts, in each tail. {default('cl')}",
+    ),
+    click.option(
+        "--dof",
+        type=click.IntRange(1, 100),
+        help=f"Degrees of freedom of a chi-square; a count has none. {default('dof')}",
     ),
     click.option(
         "--sigmas",

@@ -52,7 +52,8 @@ def _by_experiment(cases: list[Case]) -> Iterator[list[Case]]:
 
 def _limits(cases: list[Case]) -> Table:
     first = cases[0]
-    tail = "in each tail" if first["sided"] == "two" else "one-sided"
+    tails = {"two": "in each tail", "one": "one-sided"}
+    tail = tails.get(first.get("sided", ""), f"chi-square, {first.get('dof')} dof")
     title = (
         f"Limits of {first['experiment']}: couplings g excluded at {100 * first['cl']:g} % "
         f"({tail}), if the Standard Model is true; {number(first['exposure'])} tonne year, "

@@ -26,7 +26,8 @@ SKIN_FM = 0.9  # s, Helm (1956), Lewin & Smith (1996)
 DIFFUSENESS_FM = 0.52  # a, Lewin & Smith (1996)
 
 # The basis, in order: pp, pn, nn stand for (Z F_p)^2, Z F_p N F_n, (N F_n)^2; L for the loop
-# functions of electron, muon, tau. Sorted by the power of D, see POWERS.
+# functions of electron, muon, tau; S and A for the kinematics of a scalar and an axial mediator, A
+# with the squared difference of spins. Sorted by the power of D, see POWERS.
 BASIS = (
     "pp", "pn", "nn",
     "D pp", "D pn", "D nn",
@@ -37,10 +38,13 @@ BASIS = (
     "D2 Le pn", "D2 Lmu pn", "D2 Ltau pn",
     "D2 Le Le pp", "D2 Le Lmu pp", "D2 Le Ltau pp",
     "D2 Lmu Lmu pp", "D2 Lmu Ltau pp", "D2 Ltau Ltau pp",
+    "D2 S pp", "D2 S pn", "D2 S nn",
+    "D2 A",
 )  # fmt: skip
 N_BASIS = len(BASIS)
 POWERS = (3, 12, N_BASIS)  # where the functions with D^0, D^1, D^2 end
 PROPAGATOR = sqrt(2.0) * G_FERMI  # 1/D = PROPAGATOR * (q^2 + M^2)
+KINDS = 3  # kinematics: vector, scalar, axial
 
 
 def minimal_energy(recoil_energy: Array, target_mass: Array | float) -> Array:
@@ -89,7 +93,11 @@ def loop_function(q2: float, mass: float) -> float:
 
 @kernel
 def rate_factor(recoil_energy: Array, mass: float, flux: Array) -> Array:
-    """Return (G_F^2 m/pi) (F_0 - m E_R/2 F_2), shape (flavor, n), per nucleus, s^-1 MeV^-1.
+    """Return the integrals over the flux, shape (KINDS, flavor, n), per nucleus, s^-1 MeV^-1.
+
+    G_F^2 m/pi times F_0 - t for a vector, t for a scalar, F_0 + t for an axial mediator, where
+    t = m E_R/2 F_2. The scalar cross section m^2 E_R/(4 pi E^2) C^2/(q^2 + M^2)^2 (AC22 eq. 2.13,
+    LX22 eq. 2.9) is G_F^2 m/pi * m E_R/(2 E^2) C^2 D^2.
 
     Parameters
     ----------
@@ -101,15 +109,20 @@ def rate_factor(recoil_energy: Array, mass: float, flux: Array) -> Array:
     """
     _, n_flavor, n = flux.shape
     scale = G_FERMI**2 * mass / pi * CM2_PER_MEV_2
-    out = np.empty((n_flavor, n))
+    out = np.empty((KINDS, n_flavor, n))
     for f in range(n_flavor):
         for i in range(n):
-            out[f, i] = scale * (flux[0, f, i] - 0.5 * mass * recoil_energy[i] * flux[2, f, i])
+            term = 0.5 * mass * recoil_energy[i] * flux[2, f, i]
+            out[0, f, i] = scale * (flux[0, f, i] - term)
+            out[1, f, i] = scale * term
+            out[2, f, i] = scale * (flux[0, f, i] + term)
     return out
 
 
 @kernel
-def _fill(recoil_energy: float, z: float, a: float, target_mass: float, out: Array) -> None:
+def _fill(
+    recoil_energy: float, z: float, a: float, spin: float, target_mass: float, out: Array
+) -> None:
     """Fill ``out`` (N_BASIS,) with the basis at one recoil, without the powers of D."""
     q2 = 2.0 * target_mass * recoil_energy
     form = helm(sqrt(q2), a)
@@ -117,7 +130,7 @@ def _fill(recoil_energy: float, z: float, a: float, target_mass: float, out: Arr
     n = (a - z) * form
     pp, pn, nn = p * p, p * n, n * n
     loops = (loop_function(q2, M_ELECTRON), loop_function(q2, M_MUON), loop_function(q2, M_TAU))
-    for start in (0, 3, 12):
+    for start in (0, 3, 12, 27):
         out[start] = pp
         out[start + 1] = pn
         out[start + 2] = nn
@@ -129,10 +142,21 @@ def _fill(recoil_energy: float, z: float, a: float, target_mass: float, out: Arr
         for j in range(i, 3):
             out[k] = loops[i] * loops[j] * pp
             k += 1
+    out[30] = spin * spin
 
 
 @kernel
-def spectra(recoil_energy: Array, z: float, a: Array, target_mass: Array, rate: Array) -> Array:
+def _kind(index: int) -> int:
+    """Return which kinematics a basis function has."""
+    if index < 27:
+        return 0
+    return 1 if index < 30 else 2
+
+
+@kernel
+def spectra(
+    recoil_energy: Array, z: float, a: Array, spin: Array, target_mass: Array, rate: Array
+) -> Array:
     """Return the basis spectra without the powers of D, shape (n, isotope, N_BASIS, flavor).
 
     Parameters
@@ -140,18 +164,18 @@ def spectra(recoil_energy: Array, z: float, a: Array, target_mass: Array, rate: 
     recoil_energy : shape (n,), MeV
     z
         Atomic number.
-    a, target_mass : shape (isotope,)
-        Mass numbers, and nuclear masses in MeV.
-    rate : shape (isotope, flavor, n)
+    a, spin, target_mass : shape (isotope,)
+        Mass numbers, unpaired nucleons Z+ - Z- + N+ - N-, and nuclear masses in MeV.
+    rate : shape (isotope, KINDS, flavor, n)
         `rate_factor` times the number of nuclei.
     """
-    n_isotope, n_flavor, n = rate.shape
+    n_isotope, _, n_flavor, n = rate.shape
     out = np.empty((n, n_isotope, N_BASIS, n_flavor))
     basis = np.empty(N_BASIS)
     for i in range(n):
         for s in range(n_isotope):
-            _fill(recoil_energy[i], z, a[s], target_mass[s], basis)
+            _fill(recoil_energy[i], z, a[s], spin[s], target_mass[s], basis)
             for j in range(N_BASIS):
                 for f in range(n_flavor):
-                    out[i, s, j, f] = rate[s, f, i] * basis[j]
+                    out[i, s, j, f] = rate[s, _kind(j), f, i] * basis[j]
     return out

@@ -72,6 +72,29 @@ def nuclear_weights(
     return out
 
 
+def universal_weights(kind: str, strength: float, proton: Array, neutron: float) -> Array:
+    """Return the weights of a scalar or axial mediator, shape as in `nuclear_weights`.
+
+    All neutrinos and quarks couple alike; there is no interference with the Standard Model.
+
+    Parameters
+    ----------
+    kind
+        "scalar" or "axial".
+    strength
+        Coupling of a nucleon over that of a quark: c_p = c_n of AC22 eq. 2.14 and LX22 eq. 2.10,
+        sum of Delta_q of LX22 eq. 2.14.
+    proton, neutron
+        See `nuclear_weights`.
+    """
+    out = nuclear_weights(np.zeros(5), 0.0, False, proton, neutron)
+    if kind == "scalar":
+        out[2, 27:30] = strength**2 * np.array([[1.0], [2.0], [1.0]])
+    else:
+        out[2, 30] = strength**2
+    return out
+
+
 def electron_weights(charges: Array, mixing: float, loop: bool, sin2_theta_w: float) -> Array:
     """Return the weights of the electron basis, shape (order, eves.N_BASIS, flavor).
 

@@ -24,9 +24,12 @@ from lmltgrid.spec import NonNegative, Positive, Spec, validate
 Array = NDArray[np.float64]
 Channel = Literal["nr", "er"]
 EnergyScale = Literal["nuclear_recoil", "electron_equivalent"]
+Test = Literal["counting", "least-squares", "rate"]
+Reaction = Literal["pp", "pep", "hep", "7Be", "7Be-862", "8B", "13N", "15O", "17F"]
 
 FOLDER: Final = "experiments"
 MAX_FILES: Final = 1000
+_EVERYWHERE: Final = (1e-6, 1e6)  # keV, where an efficiency that is not tabulated is one
 SCALE_OF: Final[dict[Channel, EnergyScale]] = {
     "nr": "nuclear_recoil",
     "er": "electron_equivalent",
@@ -39,11 +42,17 @@ COLUMN_OF: Final[dict[Channel, str]] = {"nr": "recoil_energy_kevnr", "er": "reco
 
 
 class Window(Spec):
-    """The energy window; the threshold defaults to where the efficiency is one half."""
+    """The energy window; the threshold defaults to where the efficiency is one half.
+
+    With a resolution it is a window of reconstructed energy and ends at ``maximum_kevee``; without
+    one it is a window of recoil energy and ends at ``maximum_kev``, or where recoils end.
+    """
 
     threshold_kev: Positive | None = None
     minimum_threshold_kev: Positive
-    maximum_kevee: Positive
+    maximum_kevee: Positive | None = None
+    maximum_kev: Positive | None = None
+    log_bins: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
 class Resolution(Spec):
@@ -69,7 +78,7 @@ class Quenching(Spec):
 class ChannelSpec(Spec):
     """One recoil channel: its efficiency table, and the fraction that passes further cuts."""
 
-    efficiency: Annotated[str, Field(pattern=r"^[\w.-]+\.csv$")]
+    efficiency: Annotated[str, Field(pattern=r"^[\w.-]+\.csv$")] | None = None
     acceptance: Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -87,20 +96,48 @@ class BackgroundSpec(Spec):
         return self
 
 
+class Measurement(Spec):
+    """A measured rate with its errors, and that of the prediction as a fraction of it (P20)."""
+
+    rate_per_tonne_year: Positive
+    error_per_tonne_year: Positive
+    theory_fraction: NonNegative
+    background_holds_neutrinos: bool = False
+
+    def pull(self, neutrinos: float, background: float) -> tuple[float, float]:
+        """Return measured less predicted rate, and the error of the difference.
+
+        Parameters
+        ----------
+        neutrinos, background
+            Predicted rates per tonne year; if the background holds the neutrinos of the Standard
+            Model already, they are not counted again.
+        """
+        predicted = background if self.background_holds_neutrinos else neutrinos + background
+        error = np.hypot(self.error_per_tonne_year, self.theory_fraction * predicted)
+        return self.rate_per_tonne_year - predicted, float(error)
+
+
 class ExperimentSpec(Spec):
-    """The content of an experiment file."""
+    """The content of an experiment file.
+
+    ``caution`` is what a reader of any number must know; it comes with every answer.
+    """
 
     title: str
     reference: str
     note: str = ""
+    caution: str = ""
     source: Literal["solar"]
-    target: Literal["Si", "Ar", "Ge", "Xe"]
-    test: Literal["counting"]
+    target: Literal["Si", "Ar", "Ge", "Xe", "pseudocumene"]
+    reactions: tuple[Reaction, ...] | None = None
+    test: Test
     energy_scale: EnergyScale
     exposure_tonne_year: Positive
     window: Window
-    resolution: Resolution
-    quenching: Quenching
+    resolution: Resolution | None = None
+    quenching: Quenching | None = None
+    measurement: Measurement | None = None
     nr: ChannelSpec | None = None
     er: ChannelSpec | None = None
     background: tuple[BackgroundSpec, ...] = ()
@@ -112,8 +149,23 @@ class ExperimentSpec(Spec):
         scaled = self.nr if self.energy_scale == "nuclear_recoil" else self.er
         if scaled is None:
             raise ValueError(f"energy_scale {self.energy_scale!r} needs its channel; add it")
-        if self.background and self.er is None:
+        if self.resolution and not (self.quenching and self.window.maximum_kevee):
+            raise ValueError("a resolution needs [quenching] and window.maximum_kevee; add them")
+        if self.resolution and (self.window.maximum_kev or self.window.log_bins > 1):
+            raise ValueError(
+                "with a resolution the window is one bin up to maximum_kevee; take out log_bins "
+                "and maximum_kev"
+            )
+        if self.nr and self.target == "pseudocumene":
+            raise ValueError("[nr] is given for pseudocumene, whose nuclei are not tabulated")
+        if not self.resolution and self.window.maximum_kevee:
+            raise ValueError("window.maximum_kevee needs a resolution; give maximum_kev, or add it")
+        if self.nr and self.er and not self.quenching:
+            raise ValueError("two channels on one energy scale need [quenching]; add it")
+        if self.resolution and self.background and self.er is None:
             raise ValueError("a background is given without [er], whose efficiency it needs")
+        if (self.test == "rate") != (self.measurement is not None):
+            raise ValueError("test 'rate' and [measurement] go together; add or remove one")
         names = [entry.name for entry in self.background]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -181,6 +233,7 @@ class Experiment:
             "title": self.spec.title,
             "reference": self.spec.reference,
             "note": self.spec.note,
+            "caution": self.spec.caution,
             "source": self.spec.source,
             "target": self.spec.target,
             "channels": list(self.channels),
@@ -189,6 +242,9 @@ class Experiment:
             "threshold_kev": self.threshold,
             "minimum_threshold_kev": self.spec.window.minimum_threshold_kev,
             "maximum_kevee": self.spec.window.maximum_kevee,
+            "maximum_kev": self.spec.window.maximum_kev,
+            "log_bins": self.spec.window.log_bins,
+            "reactions": None if self.spec.reactions is None else list(self.spec.reactions),
             "exposure_tonne_year": self.spec.exposure_tonne_year,
             "background": list(self.background),
         }
@@ -250,12 +306,20 @@ def _load(name: str, folder: Path | None) -> Experiment:
     efficiency: dict[Channel, Curve] = {}
     for channel in ("nr", "er"):
         entry: ChannelSpec | None = getattr(spec, channel)
-        if entry is not None:
+        if entry is not None and entry.efficiency is None:
+            efficiency[channel] = Curve(np.array(_EVERYWHERE), np.ones(2))
+        elif entry is not None and entry.efficiency is not None:
             text = f"{place}/{entry.efficiency}"
             column = COLUMN_OF[channel]
             efficiency[channel] = _curve(read(entry.efficiency), column, "efficiency", text, 1.0)
     background = {b.name: _background(b, read, place) for b in spec.background}
     experiment = Experiment(name, spec, efficiency, background, 0.0, files)
+    tabulated = getattr(spec, experiment.scale_channel).efficiency is not None
+    if spec.window.threshold_kev is None and not tabulated:
+        raise SpecificationError(
+            f"{where}: window.threshold_kev: this key is missing; without a table of the "
+            "efficiency it is needed; add it"
+        )
     nominal = spec.window.threshold_kev or experiment.half_efficiency(experiment.scale_channel)
     if nominal < spec.window.minimum_threshold_kev:
         raise SpecificationError(
@@ -263,12 +327,19 @@ def _load(name: str, folder: Path | None) -> Experiment:
             f"minimum {spec.window.minimum_threshold_kev:g}; lower the minimum, if the detector "
             "model holds there"
         )
-    if experiment.scale_channel == "er" and nominal >= spec.window.maximum_kevee:
-        raise SpecificationError(
-            f"{where}: window.maximum_kevee: given {spec.window.maximum_kevee:g}; it must lie "
-            f"above the nominal threshold, {nominal:g} keV_ee; raise it"
-        )
+    _check_end(spec, experiment.scale_channel, nominal, where)
     return replace(experiment, threshold=nominal)
+
+
+def _check_end(spec: ExperimentSpec, channel: Channel, nominal: float, where: str) -> None:
+    key, end = "maximum_kev", spec.window.maximum_kev
+    if channel == "er" and spec.window.maximum_kevee is not None:
+        key, end = "maximum_kevee", spec.window.maximum_kevee
+    if end is not None and nominal >= end:
+        raise SpecificationError(
+            f"{where}: window.{key}: given {end:g}; it must lie above the nominal threshold, "
+            f"{nominal:g} keV; raise it"
+        )
 
 
 def _read_user_file(folder: Path, file: str) -> bytes:

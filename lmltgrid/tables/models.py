@@ -29,7 +29,7 @@ MIXING_PRESETS: Final = {"amaral2021": AMARAL_2021, "amaral2020": AMARAL_2020}
 
 @dataclass(frozen=True)
 class Model:
-    """A vector mediator with its charges and its mixing.
+    """A mediator: vector with its charges and its mixing, or universal scalar or axial.
 
     Attributes
     ----------
@@ -43,6 +43,10 @@ class Model:
         The preset that the number came from, or the number as text; for output.
     anomaly_free
         Whether the gauge anomalies cancel with three right-handed neutrinos.
+    kind
+        "vector", or "scalar" or "axial" with universal couplings.
+    strength
+        Coupling of a nucleon over that of a quark, for a scalar or axial mediator.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Model:
     mixing: str | float
     mixing_name: str
     anomaly_free: bool
+    kind: str = "vector"
+    strength: float = 0.0
 
     def charge(self, fermion: str) -> float:
         """Return the charge of one of u, d, e, mu, tau."""
@@ -70,6 +76,8 @@ class Model:
             "mixing": self.mixing_name,
             "eps_over_g": None if self.mixing == "loop" else self.mixing,
             "anomaly_free": self.anomaly_free,
+            "kind": self.kind,
+            "strength": self.strength,
         }
 
 
@@ -87,8 +95,16 @@ def catalog() -> Registry[Model]:
     """Return the shipped models by name."""
     return Registry(
         "model",
-        {name: build(name, **entry) for name, entry in read_toml(MODELS_FILE)["model"].items()},
+        {name: _shipped(name, entry) for name, entry in read_toml(MODELS_FILE)["model"].items()},
     )
+
+
+def _shipped(name: str, entry: dict[str, Any]) -> Model:
+    if "kind" in entry:
+        nothing = (0.0, 0.0, 0.0, 0.0, 0.0)
+        kind, strength = entry["kind"], entry["strength"]
+        return Model(name, entry["title"], nothing, 0.0, "none", False, kind, strength)
+    return build(name, **entry)
 
 
 @lru_cache(maxsize=1)
@@ -132,6 +148,8 @@ def build(
 
 def from_dict(content: Mapping[str, Any]) -> Model:
     """Return the model that `Model.as_dict` wrote."""
+    if content["kind"] != "vector":
+        return _shipped(content["name"], dict(content))
     mixing = content["mixing"] if content["eps_over_g"] is None else content["eps_over_g"]
     model = build(content["name"], content["title"], content["charges"], mixing)
     return replace(model, mixing_name=content["mixing"], anomaly_free=bool(content["anomaly_free"]))
@@ -184,6 +202,11 @@ def find(name: str, mixing: str | float | None = None, where: str = "model") -> 
     model = catalog().find(name, where)
     if mixing is None:
         return model
+    if model.kind != "vector":
+        raise SpecificationError(
+            f"{where}: a mixing is given for {name}; only a vector mediator mixes with the photon; "
+            "leave the mixing out"
+        )
     charges = dict(zip(FERMIONS, model.charges, strict=True))
     free = model.anomaly_free
     return build(name, model.title, charges, mixing, anomaly_free=free, where=where)

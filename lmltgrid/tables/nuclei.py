@@ -18,13 +18,19 @@ Array = NDArray[np.float64]
 
 ISOTOPES_FILE: Final = "nuclei/isotopes.csv"
 ATOMIC_NUMBER: Final = {"Si": 14, "Ar": 18, "Ge": 32, "Xe": 54}
-SHELL_FILES: Final = {"Xe": "nuclei/xenon-shells.csv"}
+# electrons in a tonne; Borexino, arXiv:1707.09279: 3.307e31 in 100 tonnes
+ELECTRON_TARGETS: Final = {"pseudocumene": 3.307e29}
+SHELL_FILES: Final = {
+    "Ar": "nuclei/argon-shells.csv",
+    "Ge": "nuclei/germanium-shells.csv",
+    "Xe": "nuclei/xenon-shells.csv",
+}
 RRPA_FILES: Final = {"Xe": "nuclei/xenon-rrpa.csv"}
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Natural isotopes of one element; arrays have the shape (isotope,).
+    """Natural isotopes of one element, or free electrons; arrays have the shape (isotope,).
 
     Attributes
     ----------
@@ -34,16 +40,19 @@ class Target:
         Mass numbers.
     nuclear_mass
         MeV; atomic mass less the electrons (their binding, below 0.2 MeV, is neglected).
+    spin
+        Unpaired protons and neutrons, Z+ - Z- + N+ - N-: what an axial mediator couples to.
     abundance
         Fraction of the atoms, summing to one.
     atoms_per_tonne
-        Atoms of the natural mixture in one tonne.
+        Atoms of the natural mixture in one tonne; of a target without isotopes, its electrons.
     """
 
     element: str
     z: int
     a: Array
     nuclear_mass: Array
+    spin: Array
     abundance: Array
     atoms_per_tonne: float
 
@@ -98,10 +107,13 @@ def target(element: str, where: str = "target") -> Target:
     UnknownNameError
         The element is not tabulated.
     """
+    if element in ELECTRON_TARGETS:
+        none = np.zeros(0)
+        return Target(element, 1, none, none, none, none, ELECTRON_TARGETS[element])
     if element not in ATOMIC_NUMBER:
-        raise unknown_name("target", element, ATOMIC_NUMBER, where)
+        raise unknown_name("target", element, (*ATOMIC_NUMBER, *ELECTRON_TARGETS), where)
     z = ATOMIC_NUMBER[element]
-    columns = ("z", "a", "atomic_mass_u", "abundance")
+    columns = ("z", "a", "atomic_mass_u", "abundance", "unpaired_nucleons")
     table = read_table(ISOTOPES_FILE, columns)
     rows = table["z"] == z
     atomic_mass = table["atomic_mass_u"][rows]
@@ -112,6 +124,7 @@ def target(element: str, where: str = "target") -> Target:
         z=z,
         a=table["a"][rows],
         nuclear_mass=atomic_mass * ATOMIC_MASS_UNIT - z * M_ELECTRON,
+        spin=table["unpaired_nucleons"][rows],
         abundance=abundance,
         atoms_per_tonne=KG_PER_TONNE / mean_mass_kg,
     )
@@ -121,8 +134,9 @@ def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
     """Return how many electrons of an atom take part in a recoil.
 
     ``free``: all of them. ``step``: those bound less tightly than the recoil energy. ``step+rrpa``:
-    in addition the ratio of the relativistic random-phase calculation of Chen et al.,
-    arXiv:1610.04177 (Fig. 2), to the step function, on 0.25-28.4 keV, as in P20 and P21.
+    in addition, for xenon, the ratio of the relativistic random-phase calculation of Chen et al.,
+    arXiv:1610.04177 (Fig. 2), to the step function, on 0.25-28.4 keV, as in P21; other elements
+    have no such calculation and keep the step function.
 
     Raises
     ------
@@ -134,16 +148,16 @@ def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
     if atomic not in get_args(Atomic):
         raise unknown_name("atomic", atomic, get_args(Atomic), "atomic")
     empty = np.zeros(0)
-    if atomic == "free":
+    if atomic == "free" or element in ELECTRON_TARGETS:  # recoils there are far above the shells
         return AtomicFactor(target(element).z, empty, empty, empty, empty)
-    if element not in SHELL_FILES or (atomic == "step+rrpa" and element not in RRPA_FILES):
+    if element not in SHELL_FILES:
         raise SpecificationError(
             f"atomic: {atomic!r} is given for {element}; bound electrons are tabulated for "
             f"{', '.join(SHELL_FILES)}; use 'free'"
         )
     shells = read_table(SHELL_FILES[element], ("binding_energy_kev", "electrons"))
     rrpa = {"recoil_energy_kev": empty, "ratio": empty}
-    if atomic == "step+rrpa":
+    if atomic == "step+rrpa" and element in RRPA_FILES:
         rrpa = read_table(RRPA_FILES[element], ("recoil_energy_kev", "ratio"))
     return AtomicFactor(
         z=target(element).z,
@@ -156,9 +170,11 @@ def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
 
 def data_files(element: str, atomic: Atomic | None) -> tuple[str, ...]:
     """Return the shipped files that a rate in this target depends on."""
+    if element in ELECTRON_TARGETS:
+        return ()
     files = [ISOTOPES_FILE]
     if atomic is not None and atomic != "free":
         files.append(SHELL_FILES[element])
-    if atomic == "step+rrpa":
+    if atomic == "step+rrpa" and element in RRPA_FILES:
         files.append(RRPA_FILES[element])
     return tuple(files)

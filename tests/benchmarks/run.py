@@ -30,6 +30,7 @@ from lmltgrid.detector import ChannelResponse
 from lmltgrid.kernels import cevns, plane, polynomial
 from lmltgrid.quadrature import flux_moments, largest_recoil
 from lmltgrid.spec import ScanSpec, validate
+from lmltgrid.state import evaluate, make_state
 from lmltgrid.tables import models, nuclei
 from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.oscillation import oscillation
@@ -203,7 +204,7 @@ def bench_scan(folder: Path) -> None:
     known = grid.compute_moments(plan)
     name = plan.experiments[0].name
     exposure = plan.exposures(plan.experiments[0])
-    state = grid.make_state(known[name], plan.models, plan.spec, exposure)
+    state = make_state(known[name], plan.models, plan.spec, exposure)
 
     def run(target: str, evaluator: Evaluator) -> float:
         path = folder / target
@@ -220,7 +221,7 @@ def bench_scan(folder: Path) -> None:
     for unit in range(store.units()):
         place = store.plan.place(unit)
         key = f"{place.group.path}{place.index}"
-        _PLANES[key] = grid.evaluate(state, place.index)
+        _PLANES[key] = evaluate(state, place.index)
     full = Evaluator(service.load_states, service.evaluate)
     only = Evaluator(nothing, remembered)
     run("full.zarr", full)

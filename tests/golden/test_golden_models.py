@@ -70,7 +70,12 @@ def test_the_loop_is_what_a_number_would_be_at_that_momentum() -> None:
     charges, proton = np.array(model.charges), np.full(3, 0.04)
     q2 = 2.0 * m_xenon * recoil
     spectra = cevns.spectra(
-        np.array([recoil]), 54.0, np.array([a]), np.array([m_xenon]), np.ones((1, 3, 1))
+        np.array([recoil]),
+        54.0,
+        np.array([a]),
+        np.ones(1),
+        np.array([m_xenon]),
+        np.ones((1, cevns.KINDS, 3, 1)),
     )
     powers = (3 * cevns.POWERS[0], 3 * cevns.POWERS[1], 3 * cevns.POWERS[2])
     basis = fold.at_mass(
@@ -82,6 +87,18 @@ def test_the_loop_is_what_a_number_would_be_at_that_momentum() -> None:
         for eps, loop in ((0.0, True), (number, False))
     ]
     np.testing.assert_allclose(pair[0], pair[1], rtol=1e-12)
+
+
+def test_scalar_couplings_of_the_nucleons() -> None:
+    """AC22 eq. 3.31: sigma_piN/m_ud = 59.1 MeV over (2.16 + 4.67)/2 MeV is 17.3."""
+    # half of the last digit
+    assert pytest.approx(17.3, abs=0.05) == 59.1 / (0.5 * (2.16 + 4.67))
+    assert models.find("scalar").strength == 17.3
+
+
+def test_axial_coupling_of_the_nucleons() -> None:
+    """LX22 below eq. 2.14: the sum of Delta_q is about 0.3 for protons and neutrons."""
+    assert models.find("axial").strength == 0.3
 
 
 def test_electron_and_nuclear_propagators_differ_by_the_factor_of_the_papers() -> None:

@@ -63,7 +63,7 @@ def test_answers_are_labeled() -> None:
 def test_moments_serve_every_model() -> None:
     found = lmltgrid.moments("darwin-nr", mass=[10.0], threshold=1.0)
     assert found["nr"].attrs["units"] == "1/(tonne year)"
-    assert found.sizes["nr_basis"] == 27
+    assert found.sizes["nr_basis"] == 31
 
 
 def test_virtual_grid_of_a_file_and_of_its_specification(tmp_path: Path) -> None:

@@ -109,13 +109,30 @@ def test_loop_function_at_rest_and_far_away() -> None:
 
 
 def test_rate_factor_is_the_flux_averaged_kinematic_factor() -> None:
-    """One line of unit flux: G_F^2 m/pi (1 - m E_R/(2 E^2)) times (hbar c)^2."""
+    """One line of unit flux: G_F^2 m/pi (hbar c)^2 times 1 - t, t and 1 + t, t = m E_R/(2 E^2).
+
+    The kinematics of a vector (P21 eq. 33), a scalar (LX22 eq. 2.9) and an axial mediator (2.13).
+    """
     recoil, energy = np.array([1e-3, 3e-3]), 12.0
-    moments = np.repeat(energy ** -np.arange(3.0), 3 * 2).reshape(3, 3, 2)
+    # the flux of each flavor is its own
+    flavors = np.array([1.0, 3.0, 7.0])[:, None]
+    moments = energy ** -np.arange(3.0)[:, None, None] * flavors * np.ones(2)
     ours = cevns.rate_factor(recoil, M_XENON, moments)
-    factor = 1.0 - M_XENON * recoil / (2.0 * energy**2)
-    expected = G_FERMI**2 * M_XENON / pi * factor * CM2_PER_MEV_2
-    np.testing.assert_allclose(ours, np.tile(expected, (3, 1)), rtol=1e-14)
+    t = M_XENON * recoil / (2.0 * energy**2)
+    assert ours.shape == (cevns.KINDS, 3, 2) == (3, 3, 2)
+    for kind, factor in enumerate((1.0 - t, t, 1.0 + t)):
+        expected = G_FERMI**2 * M_XENON / pi * factor * CM2_PER_MEV_2
+        np.testing.assert_allclose(ours[kind], flavors * expected, rtol=1e-14)
+
+
+def test_kinematics_at_the_ends_of_the_spectrum() -> None:
+    """At the largest recoil 1 - t vanishes, t is one and 1 + t two; at none 1, 0 and 1."""
+    energy = 12.0
+    recoil = np.array([0.0, 2.0 * energy**2 / M_XENON])  # without 2 E beside the mass
+    moments = energy ** -np.arange(3.0)[:, None, None] * np.ones((3, 2))
+    ours = cevns.rate_factor(recoil, M_XENON, moments)[:, 0]
+    ours /= G_FERMI**2 * M_XENON / pi * CM2_PER_MEV_2
+    np.testing.assert_allclose(ours, [[1.0, 0.0], [0.0, 1.0], [1.0, 2.0]], rtol=1e-14, atol=1e-14)
 
 
 def test_standard_model_cross_section_has_its_known_size() -> None:
@@ -123,18 +140,19 @@ def test_standard_model_cross_section_has_its_known_size() -> None:
     energy, mass, n = 1.0, 1e6, 77.0
     recoil = np.linspace(0.0, 2.0 * energy**2 / mass, 3)  # linear in the recoil: exact
     moments = np.ones((3, 3, 3))
-    rate = cevns.rate_factor(recoil, mass, moments)[0] * (0.5 * n) ** 2
+    rate = cevns.rate_factor(recoil, mass, moments)[0, 0] * (0.5 * n) ** 2
     sigma = float(np.trapezoid(rate, recoil))
     assert sigma == pytest.approx(4.2e-45 * n**2, rel=0.01)  # two digits are quoted
 
 
 def test_the_basis_is_listed_once_and_sorted_by_the_propagator() -> None:
-    assert len(set(cevns.BASIS)) == cevns.N_BASIS == 27
+    assert len(set(cevns.BASIS)) == cevns.N_BASIS == 31
     powers = [
         "D2" if b.startswith("D2") else "D" if b.startswith("D ") else "" for b in cevns.BASIS
     ]
-    assert powers == [""] * 3 + ["D"] * 9 + ["D2"] * 15
-    assert cevns.POWERS == (3, 12, 27)
+    assert powers == [""] * 3 + ["D"] * 9 + ["D2"] * 19
+    assert cevns.POWERS == (3, 12, 31)
+    assert cevns.BASIS[27:] == ("D2 S pp", "D2 S pn", "D2 S nn", "D2 A")
 
 
 @settings(deadline=None, max_examples=60)
@@ -157,8 +175,10 @@ def test_basis_and_weights_are_the_square_of_the_full_charge(
     """Q_a^2 with c_f = g Q_f - eps e Q_EM, loop or number, against sum of weights times basis."""
     z, a, g_n = 54.0, 131.0, -0.5
     q2 = 2.0 * M_XENON * recoil
+    # scalar and axial kinematics, and the spin, have no part in a vector: any number will do
+    rate = np.array([1.0, 17.0, 19.0]).repeat(3).reshape(1, cevns.KINDS, 3, 1)
     spectra = cevns.spectra(
-        np.array([recoil]), z, np.array([a]), np.array([M_XENON]), np.ones((1, 3, 1))
+        np.array([recoil]), z, np.array([a]), np.array([5.0]), np.array([M_XENON]), rate
     ).reshape(1, 1, -1)
     powers = (3 * cevns.POWERS[0], 3 * cevns.POWERS[1], 3 * cevns.POWERS[2])
     scaled = fold.at_mass(spectra, np.array([[q2]]), mass, cevns.PROPAGATOR, powers)
@@ -197,14 +217,77 @@ def test_basis_and_weights_are_the_square_of_the_full_charge(
 def test_isotopes_are_added() -> None:
     recoil = np.array([1e-3, 2e-3])
     a, m = np.array([129.0, 132.0]), np.array([120080.0, 122870.0])
-    rate = np.arange(1.0, 13.0).reshape(2, 3, 2)
-    both = cevns.spectra(recoil, 54.0, a, m, rate)
+    rate, spin = np.arange(1.0, 37.0).reshape(2, cevns.KINDS, 3, 2), np.array([1.0, 0.0])
+    both = cevns.spectra(recoil, 54.0, a, spin, m, rate)
     for s in range(2):
-        alone = cevns.spectra(recoil, 54.0, a[s : s + 1], m[s : s + 1], rate[s : s + 1])
+        one = slice(s, s + 1)
+        alone = cevns.spectra(recoil, 54.0, a[one], spin[one], m[one], rate[one])
         np.testing.assert_array_equal(both[:, s], alone[:, 0])
     # zero momentum would give Z^2, Z N, N^2; the ratio of the first three is free of F
     nn_over_pp = both[0, 0, 2, 0] / both[0, 0, 0, 0]
     assert nn_over_pp == pytest.approx((75.0 / 54.0) ** 2, rel=1e-14)
+
+
+def test_each_function_has_its_own_kinematics() -> None:
+    """Scalar functions take the scalar rate, the axial one the axial rate, and no form factor."""
+    recoil, a, spin = np.array([1e-3, 2e-3]), np.array([129.0]), np.array([3.0])
+    rate = np.zeros((1, cevns.KINDS, 3, 2))
+    for kind, inside in enumerate((slice(0, 27), slice(27, 30), slice(30, 31))):
+        rate[:] = 0.0
+        rate[:, kind] = np.arange(1.0, 7.0).reshape(3, 2)
+        ours = cevns.spectra(recoil, 54.0, a, spin, np.array([M_XENON]), rate)[:, 0]
+        felt = np.zeros(cevns.N_BASIS, dtype=bool)
+        felt[inside] = True
+        np.testing.assert_array_equal(ours[:, ~felt], 0.0)
+        assert np.all(ours[:, felt] != 0.0)
+        if kind == 1:
+            form2 = np.array([cevns.helm(sqrt(2.0 * M_XENON * t), 129.0) ** 2 for t in recoil])
+            for j, charge in ((27, 54.0**2), (28, 54.0 * 75.0), (29, 75.0**2)):
+                expected = (rate[0, 1] * form2).T * charge
+                np.testing.assert_allclose(ours[:, j], expected, rtol=1e-14)
+        if kind == 2:  # (Z+ - Z- + N+ - N-)^2, LX22 eq. 2.14
+            np.testing.assert_allclose(ours[:, 30], 9.0 * rate[0, 2].T, rtol=1e-15)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    energy=st.floats(0.5, 50.0),
+    share=st.floats(1e-4, 0.999),
+    mass=st.floats(0.1, 1e3),
+    g=st.floats(1e-7, 1e-2),
+    strength=st.floats(0.1, 20.0),
+    spin=st.integers(0, 3),
+)
+def test_scalar_and_axial_cross_sections_are_those_of_the_papers(
+    energy: float, share: float, mass: float, g: float, strength: float, spin: int
+) -> None:
+    """LX22 eqs 2.9, 2.10, 2.13 and 2.14 in cm^2/MeV for one neutrino energy, all flavors alike."""
+    z, a, g_p, g_n = 54.0, 131.0, 0.0229, -0.5
+    recoil = share * 2.0 * energy**2 / M_XENON
+    moments = energy ** -np.arange(3.0)[:, None, None] * np.ones((3, 1))
+    rate = cevns.rate_factor(np.array([recoil]), M_XENON, moments)[None]
+    spectra = cevns.spectra(
+        *(np.array([recoil]), z, np.array([a]), np.array([float(spin)]), np.array([M_XENON])), rate
+    ).reshape(1, 1, -1)
+    q2 = 2.0 * M_XENON * recoil
+    powers = (3 * cevns.POWERS[0], 3 * cevns.POWERS[1], 3 * cevns.POWERS[2])
+    scaled = fold.at_mass(spectra, np.array([[q2]]), mass, cevns.PROPAGATOR, powers)
+    form = cevns.helm(sqrt(q2), a)
+    nucleons = strength * a * form
+    scalar = M_XENON**2 * recoil / (4.0 * pi * energy**2) * (g**2 * nucleons) ** 2
+    scalar *= CM2_PER_MEV_2 / (q2 + mass**2) ** 2
+    charge = g**2 * strength * spin / (sqrt(2.0) * G_FERMI * (q2 + mass**2))
+    axial = 1.0 + M_XENON * recoil / (2.0 * energy**2)
+    axial *= G_FERMI**2 * M_XENON / pi * charge**2 * CM2_PER_MEV_2
+    weak = (g_p * z + g_n * (a - z)) * form
+    plain = G_FERMI**2 * M_XENON / pi * (1.0 - share) * weak**2 * CM2_PER_MEV_2
+    for kind, expected in (("scalar", scalar), ("axial", axial)):
+        weights = polynomial.universal_weights(kind, strength, np.full(3, g_p), g_n)
+        orders = np.einsum("okf,kf->of", weights, scaled.reshape(cevns.N_BASIS, 3))
+        # 1 - t cancels down to 1e-3 where the recoil is largest
+        np.testing.assert_allclose(orders[0], plain, rtol=1e-12)
+        np.testing.assert_array_equal(orders[1], 0.0)
+        np.testing.assert_allclose(g**4 * orders[2], expected, rtol=1e-13)
 
 
 def test_fold_contracts_spectra_with_the_response() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cli_calls import PAPER, POINT, answer, invoke
 
-from lmltgrid.analysis import discovery, limits, points, setup
+from lmltgrid.analysis import criteria, discovery, limits, points, setup
 from lmltgrid.cli import main, options, scans
 from lmltgrid.cli.output import plain
 from lmltgrid.spec import Atomic, Couplings, Metallicity, RunSpec, ScanSpec
@@ -206,8 +206,9 @@ def test_documented_defaults_are_those_of_the_library() -> None:
         "source": default_of(points.oscillations, "source"),
         "target": default_of(points.spectrum, "target"),
         "channel": default_of(points.spectrum, "channel"),
-        "cl": limits.DEFAULT_CL,
-        "sigmas": limits.DISCOVERY_SIGMAS,
+        "cl": criteria.DEFAULT_CL,
+        "dof": criteria.DEFAULT_DOF,
+        "sigmas": criteria.DISCOVERY_SIGMAS,
     } == options.DEFAULTS
     assert default_of(limits.limits, "sided") == "two"
     assert default_of(discovery.discovery, "sided") == "one"
@@ -220,8 +221,8 @@ def test_documented_defaults_are_those_of_the_library() -> None:
         ("metallicity", get_args(Metallicity)),
         ("atomic", get_args(Atomic)),
         ("couplings", get_args(Couplings)),
-        ("test", limits.TESTS),
-        ("sided", sorted(limits.SIDES)),
+        ("test", criteria.TESTS),
+        ("sided", sorted(criteria.SIDES)),
     ],
 )
 def test_the_help_names_what_is_allowed(option: str, known: tuple[str, ...]) -> None:

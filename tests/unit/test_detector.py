@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 
 from lmltgrid import datafiles, detector
-from lmltgrid.detector import ChannelResponse
+from lmltgrid.detector import ChannelResponse, SharpResponse
 from lmltgrid.errors import SpecificationError
 from lmltgrid.kernels import response
 from lmltgrid.tables import nuclei
 from lmltgrid.tables.experiments import Channel, Experiment, catalog
+from lmltgrid.units import KEV
 
 Array = NDArray[np.float64]
 
@@ -254,11 +255,59 @@ def test_the_background_is_the_integral_of_rate_times_response(name: str, thresh
     for left, right in pairwise(edges):
         expected += quad(rate, left, right, epsabs=1e-12, epsrel=1e-9)[0]
     # eight points a panel of at most 5 %: rounding; 200 panels of quad
-    assert detector.background(experiment, threshold) == pytest.approx(expected, rel=1e-10)
+    (found,) = detector.background(experiment, threshold)
+    assert found == pytest.approx(expected, rel=1e-10)
 
 
 def test_an_experiment_without_background_has_none() -> None:
-    assert detector.background(nominal("darwin-nr"), 1.0) == 0.0
+    assert detector.background(nominal("darwin-nr"), 1.0).tolist() == [0.0]
+
+
+def test_without_resolution_the_window_ends_where_recoils_end() -> None:
+    """2 E^2/(m + 2 E) at the hep endpoint of 18.8 MeV, unless the file says otherwise."""
+    assert detector.window_end(nominal("borexino-phase2")) == 700.0
+    germanium = nominal("lx22-ge-gen2-nominal")
+    nuclei_ = nuclei.target("Ge")
+    mass = float(np.sum(nuclei_.nuclear_mass * nuclei_.abundance))
+    top = detector.window_end(germanium) * KEV
+    energy = 0.5 * top * (1.0 + sqrt(1.0 + 2.0 * mass / top))
+    # LX22 eq. 2.17, inverted; the tabulated endpoint has four digits
+    assert energy == pytest.approx(18.8, rel=2e-3)
+
+
+def test_bins_without_resolution_are_logarithmic_and_meet() -> None:
+    experiment = nominal("lx22-si-gen2-optimal")
+    rows = detector.responses(experiment, "nr", 0.05)
+    windows = np.array([row.window for row in rows])
+    assert len(rows) == 20
+    np.testing.assert_array_equal(windows[1:, 0], windows[:-1, 1])
+    assert windows[0, 0] == pytest.approx(0.05, rel=1e-15)
+    assert windows[-1, 1] == pytest.approx(detector.window_end(experiment), rel=1e-15)
+    np.testing.assert_allclose(np.diff(np.log(windows)), np.log(windows[-1, 1] / 0.05) / 20)
+
+
+def test_a_sharp_response_is_the_acceptance_inside_its_bin_alone() -> None:
+    row = SharpResponse(nominal("darwin-nr"), "nr", 5.0, 9.0)
+    curve = nominal("darwin-nr").efficiency["nr"]
+    energy = np.array([4.99999, 5.0, 7.0, 9.0, 9.00001])
+    seen = 0.5 * np.interp(energy, curve.energy, curve.value) * [0.0, 1.0, 1.0, 1.0, 0.0]
+    np.testing.assert_allclose(row(energy), seen, rtol=1e-15)
+    assert row.range() == row.window == (5.0, 9.0)
+    points, weights = row.points(np.array([6.1]), 5.0, 9.0)
+    assert weights[points < 6.1].sum() == pytest.approx(1.1, rel=1e-12)
+    atomic = nuclei.atomic_factor("Xe", "step")
+    bound = SharpResponse(nominal("darwin-er"), "er", 5.0, 9.0, atomic)
+    free = SharpResponse(nominal("darwin-er"), "er", 5.0, 9.0)
+    np.testing.assert_allclose(bound(energy), free(energy) * atomic(energy), rtol=1e-15)
+
+
+def test_a_background_without_resolution_is_what_is_counted() -> None:
+    """A flat rate times the width of each bin, whatever the efficiency."""
+    experiment = nominal("lx22-xe-gen2-optimal")
+    widths = [b - a for a, b in (r.window for r in detector.responses(experiment, "nr", 1.0))]
+    found = detector.background(experiment, 1.0)
+    np.testing.assert_allclose(found, 2.0 * np.array(widths), rtol=1e-12)
+    assert found.sum() == pytest.approx(2.0 * (detector.window_end(experiment) - 1.0), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +328,14 @@ def test_an_experiment_without_background_has_none() -> None:
             "30 keV_ee is given for darwin-er; its window ends at 30 keV_ee; lower the threshold",
         ),
         ("darwin-nr", 102.0, "102 keV_nr is given for darwin-nr; its window ends at 30 keV_ee"),
+        ("lx22-ge-gen2-nominal", 0.009, "0.009 keV_nr is given for lx22-ge-gen2-nominal; its"),
+        (
+            "lx22-xe-gen2-nominal",
+            5.8,
+            "5.8 keV_nr is given for lx22-xe-gen2-nominal; its window ends at 5.76965 keV_nr; "
+            "lower the threshold",
+        ),
+        ("borexino-phase1", 700.0, "700 keV_ee is given for borexino-phase1; its window ends at"),
     ],
 )
 def test_thresholds_outside_the_model_are_refused(name: str, value: float, message: str) -> None:

@@ -16,9 +16,14 @@ from lmltgrid.tables import experiments, models
 from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.oscillation import oscillation
 
-SHIPPED = [
-    f"{name}-{kind}" for name in ("darwin", "lz", "xenonnt") for kind in ("nr", "er", "nr-er")
+P21 = [f"{name}-{kind}" for name in ("darwin", "lz", "xenonnt") for kind in ("nr", "er", "nr-er")]
+LX22_NAMES = [
+    f"lx22-{target}-{generation}-{kind}"
+    for target in ("ge", "si", "xe", "ar")
+    for generation in ("gen2", "future")
+    for kind in ("nominal", "optimal")
 ]
+BOREXINO = ["borexino-phase1", "borexino-phase2"]
 NR_TABLE = "xenonnt-nr-efficiency.csv"
 Folder = Callable[[str, str], Path]
 
@@ -67,11 +72,27 @@ def edit_table(folder: Path, old: str, new: str, name: str = NR_TABLE) -> Path:
     return folder
 
 
-def test_nine_experiments_are_shipped() -> None:
-    assert sorted(catalog()) == sorted(SHIPPED)
+def shipped(folder: Path | None = None) -> list[str]:
+    """The names of the experiment files that come with the program."""
+    place = (folder or datafiles.data_folder()) / "experiments"
+    return sorted(path.stem for path in place.glob("*.toml"))
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+def test_every_experiment_file_is_in_the_catalog() -> None:
+    assert sorted(catalog()) == shipped()
+    assert {*P21, *LX22_NAMES, *BOREXINO} <= set(catalog())
+    assert [name for name in catalog() if name.startswith("lx22")] == sorted(LX22_NAMES)
+
+
+def test_shipped_files_are_those_of_the_manifest() -> None:
+    for experiment in catalog().values():
+        assert experiment.spec.title
+        assert experiment.spec.reference
+        for file, digest in experiment.files.items():
+            assert datafiles.manifest()[f"experiments/{file}"]["sha256"] == digest
+
+
+@pytest.mark.parametrize("name", P21)
 def test_shipped_experiments_are_consistent(name: str) -> None:
     experiment = catalog()[name]
     kinds = name.split("-")[1:]
@@ -105,10 +126,10 @@ def test_the_lowest_threshold_is_the_same_recoil_in_both_scales() -> None:
 def test_a_user_s_experiment_works_like_a_shipped_one(own: Folder) -> None:
     folder = own("", "")
     registry = catalog(folder)
-    assert set(registry) == {*SHIPPED, "mine"}
-    mine, shipped = registry["mine"], registry["darwin-nr-er"]
+    assert set(registry) == {*shipped(), "mine"}
+    mine, original = registry["mine"], registry["darwin-nr-er"]
     assert mine.name == "mine"
-    assert mine.threshold == shipped.threshold
+    assert mine.threshold == original.threshold
     assert (
         mine.files["mine.toml"] == hashlib.sha256((folder / "mine.toml").read_bytes()).hexdigest()
     )
@@ -118,10 +139,10 @@ def test_a_user_s_experiment_works_like_a_shipped_one(own: Folder) -> None:
             basis.compute(e, threshold=np.array([5.0]), **given),  # type: ignore[arg-type]
             models.find("B-L"),
         ).values
-        for e in (mine, shipped)
+        for e in (mine, original)
     ]
     np.testing.assert_array_equal(counts[0], counts[1])
-    assert set(catalog()) == set(SHIPPED)
+    assert set(catalog()) == set(shipped())
 
 
 def test_a_user_s_threshold_is_used(own: Folder) -> None:
@@ -151,7 +172,41 @@ def test_a_folder_that_is_not_one_is_refused(tmp_path: Path) -> None:
         (
             "maximum_kevee",
             "maximum_keve",
-            "window.maximum_kevee: this key is missing; add it",
+            "window.maximum_keve: unknown key; did you mean 'maximum_kevee'? Allowed: threshold_kev,",
+        ),
+        (
+            "maximum_kevee = 30.0",
+            "",
+            "a resolution needs [quenching] and window.maximum_kevee; add them",
+        ),
+        (
+            '[quenching]\nmodel = "lindhard"\nk = 0.1735',
+            "",
+            "a resolution needs [quenching] and window.maximum_kevee; add them",
+        ),
+        (
+            "[resolution]  # sigma/E = a/sqrt(E) + b, E in keV_ee\na = 0.31\nb = 0.0037",
+            "",
+            "window.maximum_kevee needs a resolution; give maximum_kev, or add it",
+        ),
+        (
+            '"counting"',
+            '"rate"',
+            "test 'rate' and [measurement] go together; add or remove one",
+        ),
+        (
+            "[quenching]",
+            "[measurement]\nrate_per_tonne_year = 1\nerror_per_tonne_year = 1\n"
+            "theory_fraction = 0\n[quenching]",
+            "test 'rate' and [measurement] go together; add or remove one",
+        ),
+        ('"counting"', '"chi2"', "test: given 'chi2'; input should be 'counting', 'least-squares'"),
+        ("[window]", "[window]\nlog_bins = 0", "window.log_bins: given 0; input should be greater"),
+        ("[window]", "[window]\nlog_bins = 1001", "window.log_bins: given 1001; input should be"),
+        (
+            'source = "solar"',
+            'source = "solar"\nreactions = ["9Be"]',
+            "reactions.0: given '9Be'; input should be 'pp', 'pep', 'hep', '7Be', '7Be-862',",
         ),
         ('target = "Xe"', 'target = "Xenon"', "target: given 'Xenon'; input should be 'Si', 'Ar',"),
         ('source = "solar"', 'source = "sun"', "source: given 'sun'; input should be 'solar'"),
@@ -313,8 +368,9 @@ def test_a_damaged_shipped_table_is_found(damaged: Path) -> None:
 
 def test_an_unlisted_shipped_experiment_is_not_read(damaged: Path) -> None:
     folder = damaged / "experiments"
+    before = shipped(damaged)
     shutil.copy(folder / "lz-er.toml", folder / "lz-new.toml")
-    assert sorted(catalog()) == sorted(SHIPPED)
+    assert sorted(catalog()) == before
     manifest = damaged / "MANIFEST.toml"
     text = manifest.read_text(encoding="utf-8")
     manifest.write_text(text.replace('"experiments/lz-er-background.csv"', '"x.csv"'))

@@ -153,9 +153,16 @@ def test_all_neutrinos_arrive() -> None:
 
 
 def test_endpoints_hold_every_reaction_and_line() -> None:
-    expected = sorted(
+    """And, where they are asked for, the last knots of 8B and hep."""
+    expected = {
         e
         for s in solar.solar_sources("GS98")
         for e in ([line for line, _ in s.lines] or [s.endpoint])
-    )
-    np.testing.assert_array_equal(quadrature.endpoints("GS98", oscillation("nufit60")), expected)
+    }
+    boron, hep = (solar.solar_source(name, "GS98") for name in ("b8", "hep"))
+    found = quadrature.endpoints("GS98", oscillation("nufit60"))
+    np.testing.assert_array_equal(found, sorted(expected))
+    assert 20 <= quadrature.LAST_KNOTS < boron.energy.size
+    knots = {e for s in (boron, hep) for e in s.energy[-20:].tolist()}
+    with_knots = quadrature.endpoints("GS98", oscillation("nufit60"), 20)
+    np.testing.assert_array_equal(with_knots, sorted(expected | knots))

@@ -9,6 +9,7 @@ from lmltgrid import grid
 from lmltgrid.errors import MachineError, SpecificationError, UnknownNameError
 from lmltgrid.kernels.poisson import z_discovery, z_exclusion
 from lmltgrid.spec import ScanSpec, validate
+from lmltgrid.state import evaluate, make_state
 
 SMALL = {
     "models": ["Lmu-Ltau", "Lmu"],
@@ -34,8 +35,8 @@ def whole(plan):
 def fill(plan):
     experiment = plan.experiments[0]
     moments = grid.compute_moments(plan)[experiment.name]
-    state = grid.make_state(moments, plan.models, plan.spec, plan.exposures(experiment))
-    return state, grid.evaluate(state, whole(plan))
+    state = make_state(moments, plan.models, plan.spec, plan.exposures(experiment))
+    return state, evaluate(state, whole(plan))
 
 
 def test_counts_are_exposure_times_the_quadratic():
@@ -122,6 +123,9 @@ def test_user_model_is_part_of_the_plan():
         ({"threshold": {"values": [0.5, 1.0]}}, SpecificationError, "scan.toml: threshold: 0.5 keV_nr is given for darwin-nr; its detector model is valid from 0.7 keV_nr; raise the threshold"),
         ({"threshold": {"values": [1.0, 200.0]}}, SpecificationError, "its window ends at 30 keV_ee; lower the threshold"),
         ({"models": ["B-L"], "mixing": "loop"}, SpecificationError, "purely leptonic charges"),
+        ({"experiments": ["lx22-ge-gen2-nominal"], "statistic": {"test": "discovery"}}, SpecificationError, "scan.toml: statistic.test: 'discovery' is given with lx22-ge-gen2-nominal, whose statistic is least-squares; only counting experiments discover; give 'exclusion'"),
+        ({"experiments": ["borexino-phase2"], "threshold": None}, SpecificationError, "whose statistic is rate; only counting experiments discover"),
+        ({"models": ["axial"], "mixing": None, "experiments": ["darwin-nr-er"]}, SpecificationError, "scan.toml: models: a scalar or axial mediator is given with darwin-nr-er, which sees electron recoils; they are implemented for nuclei; take it out"),
         ({"model": [{"name": "B-L", "charges": {"mu": 1}}]}, SpecificationError, "is the name of a catalog model; choose another"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The catalog of vector mediators: charges, mixing, anomalies, and what is refused."""
+"""The catalog of mediators: charges, mixing, anomalies, and what is refused."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ CATALOG = {
     "Lmu": ((0, 0, 0, 1, 0), False),
 }
 
+# kind, and coupling of a nucleon over that of a quark: AC22 eq. 3.31, LX22 eqs 2.10 and 2.14
+UNIVERSAL = {"scalar": ("scalar", 17.3), "scalar-lx22": ("scalar", 17.7), "axial": ("axial", 0.3)}
+
 
 def spec(**content: object) -> ModelSpec:
     return validate(ModelSpec, {"name": "mine"} | content, "here")
@@ -52,11 +55,27 @@ def test_charges_are_those_of_the_papers(name: str) -> None:
 
 
 def test_the_catalog_holds_nothing_else() -> None:
-    assert set(models.catalog()) == set(CATALOG)
+    assert set(models.catalog()) == set(CATALOG) | set(UNIVERSAL)
+
+
+@pytest.mark.golden
+def test_kinds_and_strengths_are_those_of_the_papers() -> None:
+    for name in CATALOG:
+        assert (models.find(name).kind, models.find(name).strength) == ("vector", 0.0)
+    for name, expected in UNIVERSAL.items():
+        model = models.find(name)
+        assert (model.kind, model.strength) == expected
+        # no vector charge, no mixing: what vectors feel is not what these are
+        assert model.charges == (0.0, 0.0, 0.0, 0.0, 0.0)
+        assert (model.mixing, model.mixing_name) == (0.0, "none")
+        assert not model.anomaly_free
+        assert model.title
 
 
 def test_leptonic_models_mix_through_the_loop_and_the_others_do_not() -> None:
     for name, model in models.catalog().items():
+        if name in UNIVERSAL:
+            continue
         leptonic = name in ("Le-Lmu", "Le-Ltau", "Lmu-Ltau")
         assert model.mixing == ("loop" if leptonic else -1.0 / 70.0 if name == "Lmu" else 0.0)
     assert models.find("Lmu").mixing_name == "amaral2021"
@@ -129,6 +148,33 @@ def test_a_model_is_plain_data_for_output() -> None:
 def test_a_model_is_read_back_from_plain_data(name: str, mixing: str | float | None) -> None:
     model = models.find(name, mixing)
     assert models.from_dict(json.loads(json.dumps(model.as_dict()))) == model
+
+
+@pytest.mark.parametrize("name", UNIVERSAL)
+def test_a_universal_model_is_read_back_from_plain_data(name: str) -> None:
+    model = models.find(name)
+    plain = model.as_dict()
+    assert (plain["kind"], plain["strength"]) == UNIVERSAL[name]
+    assert models.from_dict(json.loads(json.dumps(plain))) == model
+    mine = models.from_spec(spec(base=name), None, "here")
+    assert mine.name == "mine"
+    assert models.from_dict(json.loads(json.dumps(mine.as_dict()))) == mine
+    assert (mine.kind, mine.strength) == UNIVERSAL[name]
+
+
+@pytest.mark.parametrize("name", UNIVERSAL)
+@pytest.mark.parametrize("mixing", ["loop", "amaral2021", 0.0, -0.1])
+def test_a_mixing_is_refused_for_what_does_not_mix(name: str, mixing: str | float) -> None:
+    message = (
+        rf"^scan\.toml: a mixing is given for {name}; only a vector mediator mixes with the "
+        r"photon; leave the mixing out$"
+    )
+    with pytest.raises(SpecificationError, match=message):
+        models.find(name, mixing, "scan.toml")
+    with pytest.raises(SpecificationError, match=message):
+        models.from_spec(spec(base=name, mixing=mixing), None, "scan.toml")
+    with pytest.raises(SpecificationError, match=message):
+        models.parse(name, mixing, "scan.toml")
 
 
 def test_a_user_may_change_the_mixing_of_a_catalog_model() -> None:

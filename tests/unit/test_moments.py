@@ -120,9 +120,11 @@ def test_the_standard_model_does_not_know_the_mediator(combined: xr.Dataset) -> 
 
 def test_the_pure_new_physics_is_positive(combined: xr.Dataset) -> None:
     for name, model in models.catalog().items():
-        for channel in ("nr", "er"):
+        vector = model.kind == "vector"  # others are refused for electrons
+        for channel in ("nr", "er") if vector else ("nr",):
             dataset = channel_of(combined, channel)
             sees = any(model.charges[2:]) and (channel == "nr" or model.charges[2] or model.mixing)
+            sees = sees or not vector
             assert np.all(order(dataset, model, 2) > 0.0) == bool(sees), name
             # c0 + x c1 + x^2 c2 is a rate: no real double root, 4 c0 c2 >= c1^2
             c0, c1, c2 = (order(dataset, model, n) for n in range(3))
@@ -256,7 +258,8 @@ def test_the_quadrature_error_is_stored_for_each_channel(combined: xr.Dataset) -
         error = combined[f"{channel}_error"]
         assert error.dims == ("metallicity", "threshold", "bin")
         assert np.all(error > 0.0)
-        assert np.all(error < 1e-6)
+        # scalar and axial basis functions at the high threshold, beside a low one, have the largest
+        assert np.all(error < 1e-5)
 
 
 def reference_point(

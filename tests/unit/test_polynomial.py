@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 Weights = Callable[[Array, float, bool], Array]
 
 PROTON = np.array([0.04, 0.03, 0.02])
+UNIVERSAL = [cevns.BASIS.index(b) for b in ("D2 S pp", "D2 S pn", "D2 S nn", "D2 A")]
 charges_5 = hnp.arrays(np.float64, 5, elements=st.floats(-3.0, 3.0))
 
 
@@ -65,12 +66,15 @@ def test_standard_model_weights() -> None:
 
 
 def test_each_power_of_the_propagator_belongs_to_one_order() -> None:
+    """All functions but those of scalar and axial mediators, which are no vectors."""
     charges = np.array([1.0, 0.5, -1.0, 2.0, 3.0])
     for ours, kernel in ((nuclear(charges, 0, True), cevns), (electron(charges, 0, True), eves)):
         starts = (0, kernel.POWERS[0], kernel.POWERS[1])
+        other = np.isin(np.arange(kernel.N_BASIS), UNIVERSAL) & (kernel is cevns)
         for order in range(3):
             inside = np.zeros(kernel.N_BASIS, dtype=bool)
             inside[starts[order] : kernel.POWERS[order]] = True
+            inside &= ~other
             np.testing.assert_array_equal(ours[order][~inside], 0.0)
             assert np.all(ours[order][inside][0] != 0.0)
 
@@ -85,6 +89,29 @@ def test_a_mixing_couples_to_the_proton_like_minus_its_electric_charge() -> None
     np.testing.assert_allclose(ours[1:], 0.0, rtol=0, atol=1e-16)
     charges = np.array([0.0, 0.0, -E_CHARGE * mixing, 1.0, 0.0])
     np.testing.assert_allclose(electron(charges, mixing, False)[1:], 0.0, rtol=0, atol=1e-16)
+
+
+@pytest.mark.parametrize("kind", ["scalar", "axial"])
+@pytest.mark.parametrize("strength", [0.3, 17.3])
+def test_universal_mediators_never_interfere(kind: str, strength: float) -> None:
+    """The Standard Model as it is, nothing linear, and the square of the strength."""
+    ours = polynomial.universal_weights(kind, strength, PROTON, -0.5)
+    assert ours.shape == (3, cevns.N_BASIS, 3)
+    np.testing.assert_array_equal(ours[0], nuclear(np.zeros(5), 0.0, False)[0])
+    np.testing.assert_array_equal(ours[1], 0.0)
+    expected = np.zeros((cevns.N_BASIS, 3))  # all neutrinos couple alike
+    if kind == "scalar":  # (Z F_p + N F_n)^2
+        for name, times in (("D2 S pp", 1.0), ("D2 S pn", 2.0), ("D2 S nn", 1.0)):
+            expected[cevns.BASIS.index(name)] = times * strength**2
+    else:
+        expected[cevns.BASIS.index("D2 A")] = strength**2
+    np.testing.assert_allclose(ours[2], expected, rtol=1e-15)
+
+
+def test_vectors_feel_neither_scalar_nor_axial_kinematics() -> None:
+    for loop in (True, False):
+        ours = nuclear(np.array([1.0, 0.5, -1.0, 2.0, 3.0]), 0.1, loop)
+        np.testing.assert_array_equal(ours[:, UNIVERSAL], 0.0)
 
 
 def test_the_sign_of_the_interference() -> None:

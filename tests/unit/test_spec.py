@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from lmltgrid import datafiles
 from lmltgrid.errors import SpecificationError
 from lmltgrid.spec import MAX_SPEC_BYTES, Axis, ModelSpec, ScanSpec, read_spec, validate
+from lmltgrid.tables.experiments import catalog
 
 LOG = {"start": 1.0, "stop": 300.0, "num": 7}
 BASE: dict[str, Any] = {
@@ -296,3 +298,43 @@ def test_a_file_that_is_too_large_or_not_toml_is_refused(tmp_path: Path) -> None
     path.write_text("")
     with pytest.raises(SpecificationError, match=r"experiments: this key is missing; add it \(and"):
         read_spec(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "threshold_kev = 0.1\n",
+            "",
+            "window.threshold_kev: this key is missing; without a table of the efficiency it is "
+            "needed; add it",
+        ),
+        (
+            "log_bins = 20",
+            "maximum_kev = 0.1",
+            "window.maximum_kev: given 0.1; it must lie above the nominal threshold, 0.1 keV; "
+            "raise it",
+        ),
+        (
+            "threshold_kev = 0.1\n",
+            "threshold_kev = 0.001\n",
+            "window: the nominal threshold is 0.001 keV_nr, below the minimum 0.01; lower the",
+        ),
+        (
+            "[nr]",
+            "[er]\nacceptance = 1.0\n[nr]",
+            "two channels on one energy scale need [quenching]; add it",
+        ),
+        ("log_bins = 20", "maximum_kevee = 3", "window.maximum_kevee needs a resolution; give"),
+    ],
+)
+def test_a_window_without_resolution_is_checked(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    source = datafiles.data_folder() / "experiments" / "lx22-ge-gen2-nominal.toml"
+    text = source.read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(SpecificationError) as caught:
+        catalog(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/mine.toml: {message}")
