@@ -48,8 +48,14 @@ def data_folder() -> Path:
 @lru_cache(maxsize=1)
 def manifest() -> dict[str, dict[str, str]]:
     """Return the entries of ``data/MANIFEST.toml`` by path relative to ``data/``."""
-    text = (data_folder() / "MANIFEST.toml").read_text(encoding="utf-8")
-    return {entry["path"]: entry for entry in tomllib.loads(text)["file"]}
+    path = data_folder() / "MANIFEST.toml"
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["file"]
+        return {entry["path"]: entry for entry in entries if entry["sha256"]}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise MachineError(
+            f"{path}: the list is damaged ({error}); install lmltgrid again"
+        ) from None
 
 
 def read_bytes(name: str) -> bytes:

@@ -33,7 +33,7 @@ from lmltgrid.scan import run_scan
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
-from lmltgrid.verify import repair_store, verify_store
+from lmltgrid.verify import repair_store, require_sound, verify_store
 
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
@@ -157,7 +157,7 @@ def run(
     plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
     target = Path(store or spec.run.store or f"{spec_path.stem}.zarr")
     begun = time.monotonic()
-    if not target.exists():
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         new = layout(plan)
         stores.require_room(target, layout_bytes(new))
         stores.create_store(target, new, grid.compute_moments(plan))
@@ -179,6 +179,13 @@ def resume(
     path, folder = Path(store), None if experiments is None else Path(experiments)
     spec = _stored_spec(path)
     plan = _stored_plan(path, folder)
+    held = stores.open_store(path).plan.identity
+    if plan is not None and plan.identity != held:
+        raise SpecificationError(
+            f"{path}: the store holds scan {held[:12]}, this installation would compute "
+            f"{plan.identity[:12]}: data files, experiments or physics have changed since; resume "
+            "it with the version that began it, or run the scan into a new store"
+        )
     report = _compute(path, spec, None, cluster, workers, until, quiet=quiet)
     return _outcome(path, plan, report, folder)
 
@@ -204,6 +211,7 @@ def _compute(
     quiet: bool,
 ) -> dict[str, Any]:
     stop = None if until is None else datetime.now(UTC) + timedelta(seconds=until)
+    require_sound(stores.open_store(path))
     evaluator = Evaluator(load_states, evaluate)
     with _executor(spec, cluster_name, workers) as executor, _reporter(quiet) as reporter:
         report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
@@ -274,14 +282,14 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
         ``ok``, ``problems`` (one sentence each), ``units``, ``finished``, ``recomputed``.
     """
     held = stores.open_store(path)
-    recompute = None
-    if deep:
+    report = verify_store(held, deep=deep)
+    if deep and report.ok:
         states = load_states(str(path))
 
         def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
             return evaluate(states, group, index)
 
-    report = verify_store(held, deep=deep, evaluate=recompute)
+        report = verify_store(held, deep=True, evaluate=recompute)
     return {
         "ok": report.ok,
         "problems": [*report.files.values(), *report.damaged.values()],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from difflib import get_close_matches
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -42,7 +41,7 @@ def _not_a_bool(value: Any) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(_not_a_bool)]
-Positive = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0)]
+Positive = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, le=1e15)]
 NonNegative = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0)]
 Mixing = MixingPreset | Number
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.+-]*$")]
@@ -104,14 +103,15 @@ class Axis(Spec):
 
 def _fraction(value: Any) -> Any:
     if isinstance(value, str):
+        above, slash, below = value.partition("/")
         try:
-            return float(Fraction(value))
+            return float(above) / float(below) if slash else float(above)
         except (ValueError, ZeroDivisionError):
             raise ValueError(f"{value!r} is not a number; write it as 1, -0.5 or '1/3'") from None
     return _not_a_bool(value)
 
 
-Charge = Annotated[float, BeforeValidator(_fraction)]
+Charge = Annotated[float, BeforeValidator(_fraction), Field(ge=-1e6, le=1e6)]
 
 
 class Charges(Spec):
@@ -248,7 +248,8 @@ def validate(kind: type[S], content: dict[str, Any], where: str) -> S:
 def _sentence(error: ValidationError, kind: type[Spec], where: str) -> str:
     """Turn the first of pydantic's complaints into one sentence."""
     problems = error.errors()
-    first = problems[0]
+    # a misspelt key leaves two complaints: the one that names what was written says more
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     # unions report every branch: keep the words that a user wrote, not pydantic's branch labels
     path = [str(part) for part in first["loc"] if not _is_branch(str(part))]
     key = ".".join(path)

@@ -77,6 +77,24 @@ def verify_store(
     return report
 
 
+def require_sound(store: Store) -> None:
+    """Refuse to compute from a store whose specification or moments are not what was written.
+
+    Zarr reads a missing chunk as its fill value, so damaged moments would pass as numbers.
+
+    Raises
+    ------
+    VerificationError
+        Naming the first such file.
+    """
+    for name, (size, crc) in store.plan.files.items():
+        if problem := _file_problem(store.path / name, size, crc):
+            raise VerificationError(
+                f"{store.path / name}: {problem}; nothing can be computed from it: restore a copy, "
+                "or run the scan into a new store"
+            )
+
+
 def _unit_problem(store: Store, unit: int, marker: Marker | None, *, deep: bool) -> str:
     if unit >= store.units():
         return "the plan has no such unit"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from lmltgrid import grid, service
-from lmltgrid.errors import MachineError, SpecificationError
+from lmltgrid.errors import MachineError, SpecificationError, VerificationError
 from lmltgrid.spec import read_spec
 
 SPEC = """
@@ -156,3 +157,25 @@ def test_a_user_experiment_is_scanned_and_resumed_without_its_folder(tmp_path, s
     for path in own.iterdir():
         path.unlink()
     assert service.resume(tmp_path / "a.zarr", quiet=True).exit_code == 0
+
+
+def test_a_store_with_damaged_moments_is_refused_and_nothing_is_computed(spec, tmp_path):
+    stopped = service.run(spec, store=tmp_path / "a.zarr", until=0.0, quiet=True)
+    shutil.rmtree(stopped.store / "moments" / "darwin-nr" / "nr" / "c")
+    before = service.status(stopped.store)["done"]
+    with pytest.raises(VerificationError, match="nothing can be computed from it") as caught:
+        service.resume(stopped.store, quiet=True)
+    assert caught.value.exit_code == 5
+    assert service.status(stopped.store)["done"] == before
+
+
+def test_resume_refuses_another_version_of_the_physics(spec, tmp_path, monkeypatch):
+    stopped = service.run(spec, store=tmp_path / "a.zarr", until=0.0, quiet=True)
+    monkeypatch.setattr("lmltgrid.basis.PHYSICS_VERSION", 999)
+    with pytest.raises(SpecificationError, match="have changed since"):
+        service.resume(stopped.store, quiet=True)
+
+
+def test_an_empty_folder_may_wait_for_the_store(spec, tmp_path):
+    (tmp_path / "a.zarr").mkdir()
+    assert service.run(spec, store=tmp_path / "a.zarr", quiet=True).exit_code == 0

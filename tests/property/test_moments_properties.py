@@ -86,7 +86,6 @@ SETUPS = (
     Setup("lz-nr-er", "nr", 0.2),
     Setup("lz-nr-er", "er", 0.2),
     Setup("lz-nr-er", "nr", 1.465),
-    Setup("lz-nr", "nr", 0.7),
     Setup("lz-nr", "nr", 3.83, "AGSS09met"),
     Setup("darwin-nr", "nr", 3.73),
 )
@@ -173,6 +172,7 @@ def nuclear(recoil_kev: Array, setup: Setup) -> Array:
         form = 3 * (np.sin(x) - x * np.cos(x)) / x**3 * np.exp(-0.5 * (q * 0.9 / HBAR_C) ** 2)
         weak = ((0.5 - 2.0 * SIN2) * 54 - 0.5 * (a - 54)) * form
         out[0] += rate.sum(axis=0) * weak**2
+        mixings = {model: mixing(model, q**2) for model in MODELS}
         for i, (model, mass, g) in enumerate(CASES, start=1):
             reach = sqrt(2.0) * G_FERMI * (q**2 + mass**2)
             if model.kind != "vector":
@@ -183,7 +183,7 @@ def nuclear(recoil_kev: Array, setup: Setup) -> Array:
                 out[i] += (change * (g**2 * model.strength / reach) ** 2).sum(axis=0)
                 continue
             u, d, *leptons = model.charges
-            c_p = g * (2 * u + d) - g * mixing(model, q**2) * E_CHARGE
+            c_p = g * (2 * u + d) - g * mixings[model] * E_CHARGE
             c_n = g * (u + 2 * d)
             for f in range(3):
                 new = g * leptons[f] * (c_p * 54 + c_n * (a - 54)) * form / reach
