@@ -214,8 +214,16 @@ def _compute(
     require_sound(stores.open_store(path))
     evaluator = Evaluator(load_states, evaluate)
     with _executor(spec, cluster_name, workers) as executor, _reporter(quiet) as reporter:
+        _mend(path, reporter)
         report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
     return report.as_dict()
+
+
+def _mend(path: Path, reporter: Reporter | None) -> None:
+    """Let units be computed anew whose chunks are not as long as their markers say."""
+    found = verify_store(stores.open_store(path))
+    if found.damaged:
+        repair_store(path, found, reporter.message if reporter else lambda _: None)
 
 
 def _executor(spec: ScanSpec, name: str | None, workers: int | None) -> executors.Executor:

@@ -179,3 +179,13 @@ def test_resume_refuses_another_version_of_the_physics(spec, tmp_path, monkeypat
 def test_an_empty_folder_may_wait_for_the_store(spec, tmp_path):
     (tmp_path / "a.zarr").mkdir()
     assert service.run(spec, store=tmp_path / "a.zarr", quiet=True).exit_code == 0
+
+
+def test_a_truncated_chunk_is_computed_again_on_resume(spec, tmp_path):
+    outcome = service.run(spec, store=tmp_path / "a.zarr", quiet=True)
+    before = chunk_bytes(outcome.store)
+    name = next(name for name in before if "/counts/c/" in name)
+    (outcome.store / name).write_bytes(before[name][:50])
+    resumed = service.resume(outcome.store, quiet=True)
+    assert resumed.report["done_now"] == 1
+    assert chunk_bytes(outcome.store) == before
