@@ -28,7 +28,7 @@ from lmltgrid.lease import Lease
 from lmltgrid.progress import Message, Reporter, Silent
 from lmltgrid.signals import StopSignals
 from lmltgrid.store import Store, free_bytes, open_store
-from lmltgrid.verify import discard_damaged, verify_store
+from lmltgrid.verify import discard_damaged, require_sound, verify_store
 
 TARGET = 0.5  # s that a bundle should last
 LARGEST = 256  # units in a bundle
@@ -326,7 +326,7 @@ def run_scan(
     reporter = reporter or Silent()
     store = open_store(path, identity)
     with StopSignals() as signals, Lease(store.path, reporter.message) as lease:
-        _recover(store, lease, reporter.message)
+        _recover(store, reporter.message)
         run = _Run(store, evaluator, executor, reporter, retries)
         try:
             run.loop(lambda: _watch(run, signals, lease, until, deadline))
@@ -357,13 +357,13 @@ def _watch(
         )
 
 
-def _recover(store: Store, lease: Lease, message: Message) -> None:
-    """Clean up after earlier runs; after one that died, check the sizes of all that it wrote."""
+def _recover(store: Store, message: Message) -> None:
+    """Clean up after earlier runs, and refuse or mend what is not what its record says.
+
+    What everything is computed from is compared byte for byte, the chunks by their sizes.
+    """
     store.ledger.stop_file.unlink(missing_ok=True)
     if swept := store.sweep():
         message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
-    if lease.taken_over:
-        report = verify_store(store)
-        if report.files:
-            report.require()
-        discard_damaged(store, report, message)
+    require_sound(store)
+    discard_damaged(store, verify_store(store), message)

@@ -33,7 +33,7 @@ from lmltgrid.scan import run_scan
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
-from lmltgrid.verify import repair_store, require_sound, verify_store
+from lmltgrid.verify import repair_store, verify_store
 
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
@@ -211,19 +211,10 @@ def _compute(
     quiet: bool,
 ) -> dict[str, Any]:
     stop = None if until is None else datetime.now(UTC) + timedelta(seconds=until)
-    require_sound(stores.open_store(path))
     evaluator = Evaluator(load_states, evaluate)
     with _executor(spec, cluster_name, workers) as executor, _reporter(quiet) as reporter:
-        _mend(path, reporter)
         report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
     return report.as_dict()
-
-
-def _mend(path: Path, reporter: Reporter | None) -> None:
-    """Let units be computed anew whose chunks are not as long as their markers say."""
-    found = verify_store(stores.open_store(path))
-    if found.damaged:
-        repair_store(path, found, reporter.message if reporter else lambda _: None)
 
 
 def _executor(spec: ScanSpec, name: str | None, workers: int | None) -> executors.Executor:

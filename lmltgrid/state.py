@@ -124,8 +124,7 @@ def evaluate(state: GridState, index: Index) -> dict[str, NDArray[Any]]:
             plane.significance(points.ravel(), null, exposure, exclusion, two_sided, out)
         else:
             where = tuple(i.start + k for i, k in zip(index[:3], place, strict=True))
-            coefficients[0] -= background[place[2]]
-            sigma, power = _chi2_sigma(state, where, masses, coefficients, x)
+            sigma, power = _chi2_sigma(state, where, masses, chunk[place], x)
             out[:] = exposure[:, None] ** power * sigma.ravel()
     return {"counts": counts, "significance": significance.reshape(shape)}
 

@@ -18,7 +18,7 @@ from lmltgrid.analysis.criteria import (
     Level,
     intervals,
 )
-from lmltgrid.analysis.setup import axis, conventions, find_experiment, rates
+from lmltgrid.analysis.setup import axis, conventions, find_experiment, own_values, rates
 from lmltgrid.errors import SpecificationError
 
 Array = NDArray[np.float64]
@@ -69,9 +69,7 @@ def limits(
     setting = conventions(**options)
     chosen = find_experiment(experiment, experiments)
     masses = axis(mass, "mass", unit="MeV")
-    own = chosen.threshold if threshold is None else threshold
-    duration = chosen.spec.exposure_tonne_year if exposure is None else exposure
-    axis([duration], "exposure", unit="tonne year")
+    own, duration = own_values(chosen, threshold, exposure)
     level = Level(test, sided, cl, dof, sigmas)
     found = rates(chosen, setting, masses, [own])
     every = intervals(chosen, found, duration, level)
@@ -146,9 +144,7 @@ def contours(
     chosen = find_experiment(experiment, experiments)
     masses = _ascending(axis(mass, "mass", unit="MeV"), "mass")
     couplings = _ascending(axis(coupling, "coupling", unit="1"), "coupling")
-    own = chosen.threshold if threshold is None else threshold
-    duration = chosen.spec.exposure_tonne_year if exposure is None else exposure
-    axis([duration], "exposure", unit="tonne year")
+    own, duration = own_values(chosen, threshold, exposure)
     level = Level(test, sided, cl, dof, sigmas)
 
     def find(at: Array) -> list[list[Interval]]:

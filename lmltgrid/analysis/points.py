@@ -19,6 +19,7 @@ from lmltgrid.analysis.setup import (
     axis,
     conventions,
     find_experiment,
+    own_values,
     rates,
 )
 from lmltgrid.errors import unknown_name
@@ -212,9 +213,7 @@ def events(
     setting = conventions(**options)
     at = axis([mass], "mass", unit="MeV")
     axis([coupling], "coupling", unit="1")
-    own = chosen.threshold if threshold is None else threshold
-    duration = chosen.spec.exposure_tonne_year if exposure is None else exposure
-    axis([duration], "exposure", unit="tonne year")
+    own, duration = own_values(chosen, threshold, exposure)
     found = rates(chosen, setting, at, [own])
     x = coupling**2
     c0, c1, c2 = (found.coefficients[0, :, order, 0] for order in range(3))

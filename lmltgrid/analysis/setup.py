@@ -109,6 +109,15 @@ def find_experiment(name: str, folder: str | Path | None = None) -> Experiment:
     return shelf.find(name, "experiment")
 
 
+def own_values(
+    experiment: Experiment, threshold: float | None, exposure: float | None
+) -> tuple[float, float]:
+    """Return threshold (keV) and exposure (tonne year), the experiment's own where left out."""
+    own = experiment.spec.exposure_tonne_year if exposure is None else exposure
+    axis([own], "exposure", unit="tonne year")
+    return experiment.threshold if threshold is None else threshold, own
+
+
 def axis(values: ArrayLike, name: str, *, unit: str) -> Array:
     """Return positive, finite values as an array of one dimension, in the order given.
 

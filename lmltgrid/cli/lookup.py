@@ -29,12 +29,20 @@ def models(*, as_json: bool) -> None:
     if as_json:
         say_json({"models": found, "benchmarks": points})
         return
-    columns = ("name", "what it is", *(f"Q_{f}" for f in table.FERMIONS), "mixing", "anomaly free")
+    columns = (
+        "name",
+        "what it is",
+        "kind",
+        *(f"Q_{f}" for f in table.FERMIONS),
+        "mixing",
+        "anomaly free",
+    )
     rows = [
         (
             model["name"],
             model["title"],
-            *(number(charge, 3) for charge in model["charges"].values()),
+            model["kind"],
+            *_charges(model),
             model["mixing"],
             "yes" if model["anomaly_free"] else "no",
         )
@@ -43,7 +51,7 @@ def models(*, as_json: bool) -> None:
     benchmarks = [(p["name"], number(p["mass"]), number(p["coupling"])) for p in points]
     say(
         [
-            Table("Models", columns, rows, frozenset({0, 1})),
+            Table("Models", columns, rows, frozenset({0, 1, 2})),
             Table("Benchmark points (P21 Table 1)", ("name", "mass [MeV]", "g"), benchmarks),
         ],
         notes=[
@@ -51,6 +59,12 @@ def models(*, as_json: bool) -> None:
             "Charges of your own: --model e=1,mu=-2,tau=1, or a [[model]] table of a scan.",
         ],
     )
+
+
+def _charges(model: dict[str, Any]) -> list[str]:
+    if model["kind"] != "vector":  # universal couplings to neutrinos and quarks
+        return ["-"] * len(model["charges"])
+    return [number(charge, 3) for charge in model["charges"].values()]
 
 
 @click.command(

@@ -226,14 +226,14 @@ oscillation = click.option(
 model = click.option(
     "--model",
     metavar="NAME",
-    help=f"Vector mediator, see 'lmltgrid models'. {default('model')}",
+    help=f"Mediator, or charges as e=1,mu=-2,tau=1; see 'lmltgrid models'. {default('model')}",
 )
 
 models = click.option(
     "--model",
     type=Names(),
     default=DEFAULTS["model"],
-    help=f"One or more vector mediators, see 'lmltgrid models'. {default('model')}",
+    help=f"One or more mediators, see 'lmltgrid models'. {default('model')}",
 )
 
 more_conventions = joined(

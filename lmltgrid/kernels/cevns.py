@@ -1,6 +1,6 @@
 """Coherent elastic neutrino-nucleus scattering: basis moments of every vector model.
 
-The cross section of P21 eq. 33 and AC22 eq. 2.5 and 3.19,
+The cross section of P21 eq. 33 and AC22 eqs 3.1 and 3.19,
 
     dsigma/dE_R = (G_F^2 m_N/pi) (1 - m_N E_R/(2 E^2)) Q_a^2,
     Q_a = g_V^p Z F_p + g_V^n N F_n + c_nu (c_p Z F_p + c_n N F_n) D,
@@ -96,8 +96,9 @@ def rate_factor(recoil_energy: Array, mass: float, flux: Array) -> Array:
     """Return the integrals over the flux, shape (KINDS, flavor, n), per nucleus, s^-1 MeV^-1.
 
     G_F^2 m/pi times F_0 - t for a vector, t for a scalar, F_0 + t for an axial mediator, where
-    t = m E_R/2 F_2. The scalar cross section m^2 E_R/(4 pi E^2) C^2/(q^2 + M^2)^2 (AC22 eq. 2.13,
-    LX22 eq. 2.9) is G_F^2 m/pi * m E_R/(2 E^2) C^2 D^2.
+    t = m E_R/2 F_2. The scalar cross section m^2 E_R/(4 pi E^2) C^2/(q^2 + M^2)^2 (AC22 eq. 3.24,
+    LX22 eq. 2.9) is G_F^2 m/pi * m E_R/(2 E^2) C^2 D^2. The axial one has no form factor, as LX22
+    eq. 2.14 is printed.
 
     Parameters
     ----------

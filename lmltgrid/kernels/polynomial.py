@@ -82,7 +82,7 @@ def universal_weights(kind: str, strength: float, proton: Array, neutron: float)
     kind
         "scalar" or "axial".
     strength
-        Coupling of a nucleon over that of a quark: c_p = c_n of AC22 eq. 2.14 and LX22 eq. 2.10,
+        Coupling of a nucleon over that of a quark: AC22 eq. 3.31 and LX22 eq. 2.10,
         sum of Delta_q of LX22 eq. 2.14.
     proton, neutron
         See `nuclear_weights`.
