@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from lmltgrid.analysis.discovery import discovery
+    from lmltgrid.analysis.envelope import envelope
     from lmltgrid.analysis.limits import contours, limits
-    from lmltgrid.analysis.points import events, moments, spectrum
+    from lmltgrid.analysis.points import (
+        delta_a_mu,
+        events,
+        moments,
+        muon_band,
+        oscillations,
+        spectrum,
+    )
     from lmltgrid.grid import load_spec
     from lmltgrid.service import open_store as open  # noqa: A004 - the word for it
     from lmltgrid.service import resume, run
@@ -32,12 +40,16 @@ __version__ = "0.1.0"
 
 __all__ = [
     "contours",
+    "delta_a_mu",
     "discovery",
+    "envelope",
     "events",
     "limits",
     "load_spec",
     "moments",
+    "muon_band",
     "open",
+    "oscillations",
     "resume",
     "run",
     "spectrum",
@@ -47,12 +59,16 @@ __all__ = [
 # where each public name lives
 _HOMES = {
     "contours": "lmltgrid.analysis.limits:contours",
+    "delta_a_mu": "lmltgrid.analysis.points:delta_a_mu",
     "discovery": "lmltgrid.analysis.discovery:discovery",
+    "envelope": "lmltgrid.analysis.envelope:envelope",
     "events": "lmltgrid.analysis.points:events",
     "limits": "lmltgrid.analysis.limits:limits",
     "load_spec": "lmltgrid.grid:load_spec",
     "moments": "lmltgrid.analysis.points:moments",
+    "muon_band": "lmltgrid.analysis.points:muon_band",
     "open": "lmltgrid.service:open_store",
+    "oscillations": "lmltgrid.analysis.points:oscillations",
     "resume": "lmltgrid.service:resume",
     "run": "lmltgrid.service:run",
     "spectrum": "lmltgrid.analysis.points:spectrum",

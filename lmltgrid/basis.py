@@ -1,8 +1,8 @@
 """Basis moments: everything that an analysis needs of an experiment, for every vector model.
 
 The moments are counts per tonne year of each basis function, flavor by flavor, on the axes
-(metallicity, threshold, bin, mass). They hold no charge, no coupling, no mixing and no weak mixing
-angle: those enter by `coefficients`, as algebra. Counts are then
+(metallicity, oscillation, threshold, bin, mass). They hold no charge, no coupling, no mixing and no
+weak mixing angle: those enter by `coefficients`, as algebra. Counts are then
 
     exposure * (c0 + x c1(M) + x^2 c2(M)),  x = g^2,
 
@@ -12,6 +12,7 @@ exactly; nothing is interpolated in coupling or exposure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +25,8 @@ from lmltgrid.errors import SpecificationError
 from lmltgrid.kernels import cevns, eves, fold, polynomial
 from lmltgrid.spec import Atomic, Couplings
 from lmltgrid.tables import nuclei
-from lmltgrid.tables.experiments import SCALE_OF, Channel, Experiment
+from lmltgrid.tables.experiments import Channel, Experiment
+from lmltgrid.tables.measurement import to_json
 from lmltgrid.tables.models import Model
 from lmltgrid.tables.oscillation import Oscillation
 from lmltgrid.units import KEV, M_ELECTRON, SIN2_THETA_W
@@ -33,6 +35,7 @@ Array = NDArray[np.float64]
 
 PHYSICS_VERSION: Final = 1  # raised whenever a number changes for the same input
 FLAVORS: Final = ("nu_e", "nu_mu", "nu_tau")
+BORON: Final = "_8B"
 _KERNELS: Final = {"nr": cevns, "er": eves}
 _PROBES: Final = 5  # masses at which the quadrature is repeated with more nodes
 _MORE_NODES: Final = 2
@@ -45,8 +48,9 @@ def compute(
     mass: Array,
     threshold: Array | None = None,
     metallicity: Sequence[str] = ("GS98",),
-    oscillation: Oscillation,
+    oscillation: Sequence[Oscillation],
     atomic: Atomic = "step+rrpa",
+    boron: bool = False,
     where: str = "threshold",
 ) -> xr.Dataset:
     """Return the basis moments of an experiment.
@@ -62,9 +66,11 @@ def compute(
     metallicity
         Solar models, "GS98" or "AGSS09met".
     oscillation
-        Oscillation parameters.
+        Sets of oscillation parameters.
     atomic
         How electrons are bound in the target.
+    boron
+        Whether the part of 8B neutrinos is given apart as well, for an uncertain flux.
     where
         Opens the message if a threshold is not allowed.
 
@@ -72,8 +78,9 @@ def compute(
     -------
     Dataset
         ``nr`` and ``er`` (those of the experiment's channels), counts per tonne year, dims
-        (metallicity, threshold, bin, mass, basis, flavor); ``background``, counts per tonne year,
-        dims (threshold, bin); ``nr_error``, ``er_error``: relative quadrature error.
+        (metallicity, oscillation, threshold, bin, mass, basis, flavor); ``background``, counts per
+        tonne year, dims (threshold, bin); ``nr_error``, ``er_error``: relative quadrature error;
+        ``nr_8B``, ``er_8B``: the part of 8B neutrinos in ``nr``, ``er``.
 
     Raises
     ------
@@ -92,14 +99,21 @@ def compute(
     variables: dict[str, Any] = {}
     for channel in experiment.channels:
         responses = _responses(experiment, channel, thresholds, atomic)
-        stack, errors = [], []
-        for name in metallicity:
-            values, error = _channel(experiment, channel, responses, masses, name, oscillation)
-            stack.append(values)
-            errors.append(error)
-        dims = ("metallicity", "threshold", "bin", "mass", f"{channel}_basis", "flavor")
-        variables[channel] = (dims, np.stack(stack))
-        variables[f"{channel}_error"] = (("metallicity", "threshold", "bin"), np.stack(errors))
+        suns = list(product(metallicity, oscillation))
+        stacks: dict[str, list[Array]] = {}
+        reactions = experiment.spec.reactions
+        found = [_channel(experiment, channel, responses, masses, reactions, *s) for s in suns]
+        stacks[channel] = [values for values, _ in found]
+        stacks[f"{channel}_error"] = [error for _, error in found]
+        if boron:
+            only = tuple(r for r in reactions or ("8B",) if r == "8B")
+            found = [_channel(experiment, channel, responses, masses, only, *s) for s in suns]
+            stacks[channel + BORON] = [values for values, _ in found]
+        axes = ("metallicity", "oscillation", "threshold", "bin", "mass")
+        dims = (*axes, f"{channel}_basis", "flavor")
+        for name, stack in stacks.items():
+            shape = (len(metallicity), len(oscillation), *stack[0].shape)
+            variables[name] = (dims[: len(shape)], np.stack(stack).reshape(shape))
     background = [detector.background(experiment, t) for t in thresholds]
     variables["background"] = (("threshold", "bin"), np.array(background))
     last = experiment.channels[-1]
@@ -122,6 +136,7 @@ def _channel(
     channel: Channel,
     responses: list[Response],
     masses: Array,
+    reactions: quadrature.Reactions,
     metallicity: str,
     oscillation: Oscillation,
 ) -> tuple[Array, Array]:
@@ -134,7 +149,6 @@ def _channel(
         grid = _grid(
             channel, responses, target, metallicity, oscillation, extra_nodes, binned=binned
         )
-        reactions = experiment.spec.reactions
         spectra, q2 = _spectra(channel, grid.nodes, target, metallicity, oscillation, reactions)
         matrix = quadrature.response_matrix(responses, grid)
         return _moments(channel, spectra, q2, matrix, at)
@@ -212,11 +226,13 @@ def weights(channel: Channel, model: Model, couplings: Couplings) -> Array:
     loop = model.mixing == "loop"
     mixing = 0.0 if loop else float(model.mixing)
     if channel == "er":
-        return polynomial.electron_weights(charges, mixing, loop, sin2)
-    return polynomial.nuclear_weights(charges, mixing, loop, proton, -0.5)
+        return polynomial.electron_weights(charges, model.neutrino_charges, mixing, loop, sin2)
+    return polynomial.nuclear_weights(charges, model.neutrino_charges, mixing, loop, proton, -0.5)
 
 
-def coefficients(moments: xr.Dataset, model: Model, couplings: Couplings = "msbar") -> xr.DataArray:
+def coefficients(
+    moments: xr.Dataset, model: Model, couplings: Couplings = "msbar", *, part: str = ""
+) -> xr.DataArray:
     """Return the coefficients of the counts in powers of x = g^2.
 
     Parameters
@@ -227,23 +243,25 @@ def coefficients(moments: xr.Dataset, model: Model, couplings: Couplings = "msba
         Charges and mixing.
     couplings
         Weak mixing angle: "msbar" (P20, P21) or "low-energy".
+    part
+        `BORON` for the part of 8B neutrinos, if the moments hold it apart.
 
     Returns
     -------
     DataArray
-        Counts per tonne year, dims (metallicity, threshold, bin, order, mass). Order 0 is the
-        Standard Model, without background.
+        Counts per tonne year, dims (metallicity, oscillation, threshold, bin, order, mass). Order 0
+        is the Standard Model, without background.
     """
     total: Any = 0.0
     for channel in _KERNELS:
         if channel in moments:
             weight = weights(channel, model, couplings)  # type: ignore[arg-type]
-            values = moments[channel].transpose(..., f"{channel}_basis", "flavor").values
-            total = total + np.einsum("zhbmkf,okf->zhbom", values, weight, optimize=True)
-    axes = ("metallicity", "threshold", "mass")
+            values = moments[channel + part].transpose(..., f"{channel}_basis", "flavor").values
+            total = total + np.einsum("zphbmkf,okf->zphbom", values, weight, optimize=True)
+    axes = ("metallicity", "oscillation", "threshold", "mass")
     return xr.DataArray(
         total,
-        dims=("metallicity", "threshold", "bin", "order", "mass"),
+        dims=("metallicity", "oscillation", "threshold", "bin", "order", "mass"),
         coords={name: moments[name] for name in axes},
         attrs={
             "long_name": "coefficients of the counts in powers of g^2",
@@ -291,12 +309,13 @@ def _labeled(
     masses: Array,
     thresholds: Array,
     metallicity: Sequence[str],
-    oscillation: Oscillation,
+    oscillation: Sequence[Oscillation],
     atomic: Atomic,
 ) -> xr.Dataset:
     """Attach coordinates, units and provenance."""
     coords: dict[str, Any] = {
         "metallicity": np.array(list(metallicity), dtype=str),
+        "oscillation": np.array([one.name for one in oscillation], dtype=str),
         "threshold": ("threshold", thresholds, {"units": "keV"}),
         "mass": ("mass", masses, {"units": "MeV", "long_name": "mediator mass"}),
         "flavor": np.array(FLAVORS),
@@ -310,23 +329,26 @@ def _labeled(
             "units": "1/(tonne year)",
             "long_name": f"basis moments, {channel}",
         }
+        if channel + BORON in dataset:
+            dataset[channel + BORON].attrs = dataset[channel].attrs | {
+                "long_name": f"basis moments of 8B neutrinos, {channel}"
+            }
         dataset[f"{channel}_error"].attrs = {"units": "1", "long_name": "relative error"}
     dataset["background"].attrs = {"units": "1/(tonne year)", "long_name": "expected background"}
     dataset["window"].attrs = {
         "units": "keV",
         "long_name": "analysis window",
-        "energy_scale": SCALE_OF["er" if experiment.spec.resolution else experiment.channels[-1]],
+        "energy_scale": experiment.window_scale,
     }
     dataset.attrs = {
         "experiment": experiment.name,
         "title": experiment.spec.title,
         "references": experiment.spec.reference,
         "exposure_tonne_year": experiment.spec.exposure_tonne_year,
-        "oscillation": oscillation.name,
         "atomic": atomic,
         "statistic": experiment.spec.test,
         "physics_version": PHYSICS_VERSION,
     }
     if experiment.spec.measurement is not None:
-        dataset.attrs["measurement"] = experiment.spec.measurement.model_dump_json()
+        dataset.attrs["measurement"] = to_json(experiment.spec.measurement)
     return dataset

@@ -115,7 +115,7 @@ def parse_toml(content: bytes, where: str) -> dict[str, Any]:
         The bytes are not TOML; the message has the line.
     """
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        return tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write the mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecificationError(f"{where}: not valid TOML: {error}; correct that line") from None
 

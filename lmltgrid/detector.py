@@ -66,6 +66,7 @@ def check_thresholds(experiment: Experiment, thresholds: Array, where: str) -> N
         A threshold lies below the validity of the detector model, or above the window.
     """
     window = experiment.spec.window
+    _check_measured(experiment, thresholds, where)
     low, top, unit = window.minimum_threshold_kev, window.maximum_kevee, "keV_ee"
     seen = np.atleast_1d(thresholds)
     if experiment.spec.resolution is None:
@@ -82,6 +83,17 @@ def check_thresholds(experiment: Experiment, thresholds: Array, where: str) -> N
             raise SpecificationError(
                 f"{where}: {value:g} {experiment.unit} is given for {experiment.name}; its window "
                 f"ends at {top:g} {unit}; lower the threshold"
+            )
+
+
+def _check_measured(experiment: Experiment, thresholds: Array, where: str) -> None:
+    """Refuse another threshold than that of a measurement: what it saw there is not known."""
+    own = experiment.threshold
+    for value in np.atleast_1d(thresholds):
+        if experiment.spec.measurement is not None and value != own:
+            raise SpecificationError(
+                f"{where}: {value:g} {experiment.unit} is given for {experiment.name}, which "
+                f"measured from {own:g} {experiment.unit}; leave the threshold out"
             )
 
 
@@ -313,8 +325,11 @@ def background(experiment: Experiment, threshold: float) -> Array:
 
     With a resolution the published rates are before efficiency and resolution, which are those of
     electron recoils; without one they are what is counted. Outside of its table a rate is continued
-    as a constant.
+    as a constant. A measured count comes with its background, whatever the threshold.
     """
+    counts = experiment.spec.measured_counts
+    if counts is not None:
+        return np.array([counts.background_counts / experiment.spec.exposure_tonne_year])
     channel: Channel = "er" if experiment.spec.er else experiment.scale_channel
     if not experiment.background:
         return np.zeros(experiment.spec.window.log_bins)

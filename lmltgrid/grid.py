@@ -1,8 +1,8 @@
 """From a specification to the dense grid: the plan, its chunks, and what fills one.
 
-A chunk holds the (mass, coupling) plane of one model and metallicity at some thresholds and
-exposures. `lmltgrid.state.evaluate` fills it; it is mapped over the chunks of a scan, and the
-virtual grid calls it on demand, so both give the same numbers.
+A chunk holds the (mass, coupling) plane of one model, Sun and set of oscillation parameters, at
+some thresholds and exposures. `lmltgrid.state.evaluate` fills it; it is mapped over the chunks of a
+scan, and the virtual grid calls it on demand, so both give the same numbers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class GridPlan:
     ----------
     spec
         What the user wrote.
-    models, oscillation, experiments
+    models, oscillations, experiments
         What the names stand for.
     where
         Opens messages: the file the specification came from.
@@ -50,7 +50,7 @@ class GridPlan:
 
     spec: ScanSpec
     models: tuple[models.Model, ...]
-    oscillation: oscillation.Oscillation
+    oscillations: tuple[oscillation.Oscillation, ...]
     experiments: tuple[Experiment, ...]
     where: str
 
@@ -71,6 +71,7 @@ class GridPlan:
         return {
             "model": np.array([model.name for model in self.models]),
             "metallicity": np.array(self.spec.metallicity),
+            "oscillation": np.array([one.name for one in self.oscillations]),
             "threshold": self.thresholds(experiment),
             "exposure": self.exposures(experiment),
             "mass": self.spec.mass.points(),
@@ -89,7 +90,7 @@ class GridPlan:
         mass = min(n_mass, max(wanted // n_coupling, 1))
         exposure = min(n_exposure, max(wanted // (mass * n_coupling), 1))
         threshold = min(n_threshold, max(wanted // (mass * n_coupling * exposure), 1))
-        return (1, 1, threshold, exposure, mass, n_coupling)
+        return (1, 1, 1, threshold, exposure, mass, n_coupling)
 
     @property
     def points(self) -> int:
@@ -105,7 +106,9 @@ class GridPlan:
     def moments_nbytes(self) -> int:
         """Bytes of the moments of the largest experiment."""
         spec = self.spec
-        rows = max(self.thresholds(e).size for e in self.experiments) * len(spec.metallicity)
+        suns = len(spec.metallicity) * len(self.oscillations)
+        rows = max(self.thresholds(e).size for e in self.experiments) * suns
+        rows *= 2 if spec.statistic.flux_error else 1
         return rows * spec.mass.points().size * _MOMENT_TERMS * 8
 
     @cached_property
@@ -128,7 +131,7 @@ class GridPlan:
         content = {
             "specification": self.spec.identity(),
             "models": [model.as_dict() for model in self.models],
-            "oscillation": self.oscillation.model_dump(mode="json"),
+            "oscillation": [one.model_dump(mode="json") for one in self.oscillations],
             "data": self.data_files,
             "physics": basis.PHYSICS_VERSION,
         }
@@ -168,7 +171,7 @@ def make_plan(spec: ScanSpec, *, experiments: Path | None = None, where: str = "
     plan = GridPlan(
         spec=spec,
         models=tuple(chosen),
-        oscillation=oscillation.parse(spec.oscillation, f"{where}: oscillation"),
+        oscillations=_oscillations(spec, f"{where}: oscillation"),
         experiments=tuple(shelf.find(n, f"{where}: experiments") for n in spec.experiments),
         where=where,
     )
@@ -187,6 +190,15 @@ def make_plan(spec: ScanSpec, *, experiments: Path | None = None, where: str = "
             )
     _check_memory(plan)
     return plan
+
+
+def _oscillations(spec: ScanSpec, where: str) -> tuple[oscillation.Oscillation, ...]:
+    every = tuple(oscillation.parse(text, where) for text in spec.oscillation)
+    names = [one.name for one in every]
+    for text, name in zip(spec.oscillation, names, strict=True):
+        if names.count(name) > 1:
+            raise SpecificationError(f"{where}: {text!r} is given twice as {name!r}; keep one")
+    return every
 
 
 def load_spec(path: str | Path, *, experiments: Path | None = None) -> ScanSpec:
@@ -222,8 +234,9 @@ def compute_moments(plan: GridPlan) -> dict[str, xr.Dataset]:
             mass=plan.spec.mass.points(),
             threshold=plan.thresholds(experiment),
             metallicity=plan.spec.metallicity,
-            oscillation=plan.oscillation,
+            oscillation=plan.oscillations,
             atomic=plan.spec.atomic,
+            boron=bool(plan.spec.statistic.flux_error),
             where=f"{plan.where}: threshold",
         )
         for experiment in plan.experiments
@@ -238,15 +251,21 @@ def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment.name,
         "references": experiment.spec.reference,
         "models": json.dumps([model.as_dict() for model in plan.models]),
-        "oscillation": plan.oscillation.name,
         "couplings": spec.couplings,
         "atomic": spec.atomic,
         "test": spec.statistic.test,
         "statistic": experiment.spec.test,
+        **_flux_error(spec),
+        **experiment.warning,
         "sided": spec.statistic.sided if experiment.spec.test == "counting" else "not applicable",
         "energy_scale": experiment.spec.energy_scale,
         "physics_version": basis.PHYSICS_VERSION,
     }
+
+
+def _flux_error(spec: ScanSpec) -> dict[str, float]:
+    given = spec.statistic.flux_error
+    return {} if given is None else {"flux_error": given}
 
 
 def coordinate_attributes(experiment: Experiment) -> dict[str, dict[str, str]]:

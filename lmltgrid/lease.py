@@ -7,11 +7,12 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from lmltgrid.errors import MachineError
 from lmltgrid.ledger import FOLDER, read_json
@@ -89,10 +90,8 @@ class Lease:
             silence = self._now() - self.path.stat().st_mtime
         except FileNotFoundError:
             return  # given back in this moment
-        who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
-        pid = holder.get("pid")
-        dead = isinstance(pid, int) and process_lives(str(holder.get("machine")), pid) is False
-        if not dead and silence <= STALE:
+        who, reason = holder_words(holder), gone(holder, silence)
+        if not reason:
             raise MachineError(
                 f"{self._where}: another run holds this store ({who}); wait for it, or stop it"
             )
@@ -104,7 +103,6 @@ class Lease:
                     os.link(aside, self.path)  # a third run was faster: give its lease back
             else:
                 self.taken_over = True
-                reason = "that process is dead" if dead else f"no sign of it for {silence:.0f} s"
                 self._message(f"{self._where}: taking over from {who}: {reason}")
             aside.unlink(missing_ok=True)
 
@@ -126,6 +124,46 @@ class Lease:
                     os.utime(self.path)
                 elif read_json(self.path) is not None or not self.path.exists():
                     self.lost = True
+
+
+def gone(holder: dict[str, Any], silence: float) -> str:
+    """Return why the run that holds a lease is gone, or nothing if it may be alive.
+
+    Parameters
+    ----------
+    holder
+        The content of the lease.
+    silence : s
+        Since its last heartbeat.
+    """
+    pid = holder.get("pid")
+    if isinstance(pid, int) and process_lives(str(holder.get("machine")), pid) is False:
+        return "that process is dead"
+    return f"no sign of it for {silence:.0f} s" if silence > STALE else ""
+
+
+def holder_words(holder: dict[str, Any]) -> str:
+    """Return who holds a lease, for people."""
+    return f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
+
+
+def look(path: Path) -> dict[str, Any] | None:
+    """Return who holds the store at ``path``, without touching it; None if nobody does.
+
+    Returns
+    -------
+    dict
+        ``host``, ``pid``, ``since`` and more of the holder; ``stale``: whether that run is gone;
+        ``why``: how that is known.
+    """
+    lease = path / FOLDER / LEASE
+    try:
+        silence = time.time() - lease.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    holder = read_json(lease) or {}
+    why = gone(holder, silence)
+    return holder | {"stale": bool(why), "why": why}
 
 
 def machine_key() -> str:

@@ -94,20 +94,46 @@ class Ledger:
         """The file whose existence asks every process of a run to stop after its unit."""
         return self.folder / "stop"
 
+    def strays(self, units: int) -> list[Path]:
+        """Return the files among the markers that are no marker of units 0 to ``units`` - 1.
+
+        Temporary files are not among them: `sweep` removes those.
+        """
+        markers = {path for unit, path in self._numbered("done") if unit < units}
+        found = (path for path in (self.folder / "done").rglob("*") if not path.is_dir())
+        return sorted(path for path in found if path not in markers and path.suffix != ".tmp")
+
     def _path(self, kind: str, unit: int, *, make: bool = False) -> Path:
-        folder = self.folder / kind / f"{unit // PER_FOLDER:06d}"
+        name, file = _names(unit)
+        folder = self.folder / kind / name
         if make and folder not in self._made:
             folder.mkdir(parents=True, exist_ok=True)
             self._made.add(folder)
-        return folder / f"{unit % PER_FOLDER:03d}.json"
+        return folder / file
 
     def _numbered(self, kind: str) -> Iterator[tuple[int, Path]]:
         with suppress(FileNotFoundError):
-            for folder in sorted(os.scandir(self.folder / kind), key=lambda entry: entry.name):
+            folders = (entry for entry in os.scandir(self.folder / kind) if entry.is_dir())
+            for folder in sorted(folders, key=lambda entry: entry.name):
                 for entry in os.scandir(folder.path):
-                    name = entry.name.removesuffix(".json")
-                    if name != entry.name and name.isdigit() and folder.name.isdigit():
-                        yield int(folder.name) * PER_FOLDER + int(name), Path(entry.path)
+                    unit = _unit_of(folder.name, entry.name)
+                    if unit is not None:
+                        yield unit, Path(entry.path)
+
+
+def _names(unit: int) -> tuple[str, str]:
+    """Return the names of a unit's folder and of its file in there."""
+    return f"{unit // PER_FOLDER:06d}", f"{unit % PER_FOLDER:03d}.json"
+
+
+def _unit_of(folder: str, file: str) -> int | None:
+    """Return the unit that the names of a folder and of a file in it stand for, if any."""
+    name = file.removesuffix(".json")
+    if not (name.isdecimal() and folder.isdecimal()):
+        return None
+    unit = int(folder) * PER_FOLDER + int(name)
+    # another spelling of a number would count the unit twice
+    return unit if _names(unit) == (folder, file) else None
 
 
 def _marker(path: Path, unit: int) -> Marker | None:

@@ -127,11 +127,14 @@ class _Run:
             rate = self.done / max(time.monotonic() - self.begun, 1e-9)
             self.reporter.progress(int(self.before.sum()) + self.done, self.store.units(), rate)
 
-    def stop(self, ending: str, sentence: str) -> None:
-        """End the run when the units that are being computed are written."""
+    def stop(self, ending: str, sentence: str, message: str = "") -> None:
+        """End the run when the units that are being computed are written.
+
+        ``sentence`` is for the report, ``message`` for now, where that is another one.
+        """
         if not self.ending:
             self.ending, self.sentence = ending, sentence
-            self.reporter.message(sentence)
+            self.reporter.message(message or sentence)
             with suppress(OSError):
                 self.store.ledger.stop_file.touch()
 
@@ -270,7 +273,8 @@ class _Run:
                 done[unit] = True
                 nbytes += 0 if self.before[unit] else marker.nbytes
         missing = int((~done).sum())
-        failed = tuple(u for u in sorted(self.store.ledger.failures()) if not done[u])
+        records = sorted(self.store.ledger.failures())
+        failed = tuple(u for u in records if u < done.size and not done[u])
         partial = f"{self.store.path}: {missing} of {done.size} units are missing"
         if failed:
             partial += f", {len(failed)} failed; see their records with status"
@@ -343,11 +347,16 @@ def _watch(
     """Stop the run if there is reason to."""
     path = run.store.path
     if signals.caught is signal.SIGINT:
-        run.stop("interrupted", f"{path}: stopping after Ctrl-C; once more to abort at once")
+        run.stop(
+            "interrupted",
+            f"{path}: stopped by Ctrl-C, all that was computed is saved; resume to go on",
+            f"{path}: stopping after Ctrl-C; once more to abort at once",
+        )
     elif signals.caught is not None:
         run.stop("stopped", f"{path}: stopped by a signal, all that was computed is saved; resume")
     elif until is not None and time.time() >= until.timestamp():
-        run.stop("stopped", f"{path}: stopped at {until}, all that was computed is saved; resume")
+        when = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        run.stop("stopped", f"{path}: stopped at {when}, all that was computed is saved; resume")
     if lease.lost:
         run.abandon(f"{path}: another run has taken this store over; let it finish")
     if run.flying and time.monotonic() - run.moved > deadline:

@@ -26,15 +26,17 @@ from lmltgrid import grid, state
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.datafiles import manifest
-from lmltgrid.errors import SpecificationError
+from lmltgrid.errors import SpecificationError, StoppedError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
 from lmltgrid.progress import Reporter, show_progress
 from lmltgrid.scan import run_scan
+from lmltgrid.signals import Terminated, sigterm_raises
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
 from lmltgrid.verify import repair_store, verify_store
 
+LONGEST: Final = 3e9  # s, a century; a later end is none
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
 
@@ -112,7 +114,7 @@ def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
         "specification": plan.spec.model_dump_json(),
         "models": json.dumps([model.as_dict() for model in plan.models]),
         "exposure": json.dumps({e.name: plan.exposures(e).tolist() for e in plan.experiments}),
-        "oscillation": plan.oscillation.model_dump_json(),
+        "oscillation": json.dumps([one.model_dump(mode="json") for one in plan.oscillations]),
         "data_files": json.dumps(data),
         "versions": json.dumps(versions | {"python": platform.python_version()}),
     }
@@ -150,20 +152,60 @@ def run(
     SpecificationError
         The specification is not valid, or the store is that of another scan.
     MachineError
-        There is no room.
+        There is no room, or another run holds the store.
+    StoppedError
+        A SIGTERM arrived before or after the run itself, which it ends with a report.
     """
     spec_path, folder = Path(spec_path), None if experiments is None else Path(experiments)
     spec = read_spec(spec_path)
-    plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
     target = Path(store or spec.run.store or f"{spec_path.stem}.zarr")
-    begun = time.monotonic()
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        new = layout(plan)
-        stores.require_room(target, layout_bytes(new))
-        stores.create_store(target, new, grid.compute_moments(plan))
-    report = _compute(target, spec, plan.identity, cluster, workers, until, quiet=quiet)
-    report["seconds_in_all"] = time.monotonic() - begun
-    return _outcome(target, plan, report, folder)
+    with _stoppable(target):
+        plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
+        begun = time.monotonic()
+        if not stores.taken(target):
+            _create(target, plan)
+        report = _compute(target, spec, plan.identity, cluster, workers, until, quiet=quiet)
+        report["seconds_in_all"] = time.monotonic() - begun
+        return _outcome(target, plan, report, folder)
+
+
+def _create(target: Path, plan: grid.GridPlan) -> None:
+    """Compute the moments and create the store; the moments take a few seconds.
+
+    Raises
+    ------
+    MachineError
+        There is no room, or another run has created the store meanwhile.
+    """
+    new = layout(plan)
+    stores.require_room(target, layout_bytes(new))
+    moments = grid.compute_moments(plan)
+    if stores.taken(target):
+        raise stores.created_meanwhile(target)
+    stores.create_store(target, new, moments)
+
+
+@contextmanager
+def _stoppable(target: Path) -> Iterator[None]:
+    """Turn a SIGTERM outside of the run itself, which watches for it, into one sentence.
+
+    Raises
+    ------
+    StoppedError
+        Saying whether there is a store to resume.
+    """
+    try:
+        with sigterm_raises():
+            yield
+    except Terminated:
+        if stores.taken(target):
+            raise StoppedError(
+                f"{target}: stopped by a signal, all that was computed is saved; resume"
+            ) from None
+        raise StoppedError(
+            f"{target}: stopped by a signal before the store was created; nothing is stored yet: "
+            "run it again"
+        ) from None
 
 
 def resume(
@@ -178,16 +220,17 @@ def resume(
     """Finish the scan of a store; parameters as those of `run`."""
     path, folder = Path(store), None if experiments is None else Path(experiments)
     spec = _stored_spec(path)
-    plan = _stored_plan(path, folder)
-    held = stores.open_store(path).plan.identity
-    if plan is not None and plan.identity != held:
-        raise SpecificationError(
-            f"{path}: the store holds scan {held[:12]}, this installation would compute "
-            f"{plan.identity[:12]}: data files, experiments or physics have changed since; resume "
-            "it with the version that began it, or run the scan into a new store"
-        )
-    report = _compute(path, spec, None, cluster, workers, until, quiet=quiet)
-    return _outcome(path, plan, report, folder)
+    with _stoppable(path):
+        plan = _stored_plan(path, folder)
+        held = stores.open_store(path).plan.identity
+        if plan is not None and plan.identity != held:
+            raise SpecificationError(
+                f"{path}: the store holds scan {held[:12]}, this installation would compute "
+                f"{plan.identity[:12]}: data files, experiments or physics have changed since; "
+                "resume it with the version that began it, or run the scan into a new store"
+            )
+        report = _compute(path, spec, None, cluster, workers, until, quiet=quiet)
+        return _outcome(path, plan, report, folder)
 
 
 def _stored_plan(path: str | Path, experiments: Path | None) -> grid.GridPlan | None:
@@ -210,7 +253,8 @@ def _compute(
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    stop = None if until is None else datetime.now(UTC) + timedelta(seconds=until)
+    # a time beyond the calendar means never
+    stop = None if until is None else datetime.now(UTC) + timedelta(seconds=min(until, LONGEST))
     evaluator = Evaluator(load_states, evaluate)
     with _executor(spec, cluster_name, workers) as executor, _reporter(quiet) as reporter:
         report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
@@ -278,11 +322,12 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``ok``, ``problems`` (one sentence each), ``units``, ``finished``, ``recomputed``.
+        ``ok``, ``problems`` (one sentence each), ``strays`` (files among the markers that are no
+        marker of the scan), ``units``, ``finished``, ``recomputed``.
     """
     held = stores.open_store(path)
     report = verify_store(held, deep=deep)
-    if deep and report.ok:
+    if deep and not (report.damaged or report.files):
         states = load_states(str(path))
 
         def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
@@ -291,7 +336,8 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
         report = verify_store(held, deep=True, evaluate=recompute)
     return {
         "ok": report.ok,
-        "problems": [*report.files.values(), *report.damaged.values()],
+        "problems": report.problems,
+        "strays": [str(path) for path in report.strays],
         "units": report.units,
         "finished": report.finished,
         "recomputed": report.recomputed,
@@ -299,7 +345,13 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
 
 
 def repair(path: str | Path) -> int:
-    """Mark damaged units for `resume` to compute anew; return their number."""
+    """Mark damaged units for `resume` to compute anew, and remove stray files.
+
+    Returns
+    -------
+    int
+        How many problems were mended.
+    """
     found = verify_store(stores.open_store(path), deep=True)
     with _reporter(quiet=False) as reporter:
         return repair_store(path, found, reporter.message if reporter else lambda _: None)

@@ -24,6 +24,27 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class Terminated(BaseException):
+    """SIGTERM has arrived; no `Exception`, so that nothing on the way takes it for a failure."""
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated` here, where nothing watches for it (see `StopSignals`)."""
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class StopSignals:
     """While entered, notes SIGTERM and Ctrl-C in ``caught``; a second Ctrl-C raises at once."""
 

@@ -6,8 +6,6 @@ every refusal is one sentence: where, what was given, what is allowed, what to d
 
 from __future__ import annotations
 
-import math
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -19,9 +17,11 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
+from lmltgrid.complaints import MODEL_PATTERN, NAME_PATTERN, sentence, shown
 from lmltgrid.datafiles import parse_toml
 from lmltgrid.errors import SpecificationError
 
@@ -34,17 +34,25 @@ Couplings = Literal["msbar", "low-energy"]
 MixingPreset = Literal["loop", "amaral2021", "amaral2020"]
 
 
-def _not_a_bool(value: Any) -> Any:
+def _a_number(value: Any) -> Any:
+    """Refuse what pydantic would turn into a number: text, and true or false."""
     if isinstance(value, bool):
-        raise ValueError("a number is needed, not true or false")  # noqa: TRY004
+        raise ValueError(f"given {shown(value)}; a number is needed, not true or false; correct it")  # noqa: TRY004
+    if isinstance(value, str):
+        raise ValueError(  # noqa: TRY004
+            f"given {shown(value)}, which is text; a number is needed, without quotes; correct it"
+        )
     return value
 
 
-Number = Annotated[float, BeforeValidator(_not_a_bool)]
-Positive = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, le=1e15)]
-NonNegative = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0)]
+Number = Annotated[float, BeforeValidator(_a_number)]
+Positive = Annotated[Number, Field(gt=0, le=1e15)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Whole = Annotated[int, BeforeValidator(_a_number)]
+FluxError = Annotated[Number, Field(ge=0, le=1)]
 Mixing = MixingPreset | Number
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][\w.+-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=NAME_PATTERN)]
+ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=MODEL_PATTERN)]
 
 
 class Spec(BaseModel):
@@ -58,7 +66,7 @@ class Range(Spec):
 
     start: Positive
     stop: Positive
-    num: Annotated[int, Field(ge=2, le=MAX_AXIS)]
+    num: Annotated[Whole, Field(ge=2, le=MAX_AXIS)]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -108,10 +116,21 @@ def _fraction(value: Any) -> Any:
             return float(above) / float(below) if slash else float(above)
         except (ValueError, ZeroDivisionError):
             raise ValueError(f"{value!r} is not a number; write it as 1, -0.5 or '1/3'") from None
-    return _not_a_bool(value)
+    return _a_number(value)
 
 
-Charge = Annotated[float, BeforeValidator(_fraction), Field(ge=-1e6, le=1e6)]
+_CHARGE_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "number", "minimum": -1e6, "maximum": 1e6},
+        {"type": "string", "description": "a fraction such as '1/3', or a number"},
+    ]
+}
+Charge = Annotated[
+    float,
+    BeforeValidator(_fraction),
+    Field(ge=-1e6, le=1e6),
+    WithJsonSchema(_CHARGE_SCHEMA, mode="validation"),
+]
 
 
 class Charges(Spec):
@@ -136,7 +155,7 @@ class ModelSpec(Spec):
     ``charges`` may be left out when ``base`` names the catalog model to take them from.
     """
 
-    name: Name
+    name: ModelName
     base: Name | None = None
     charges: Charges | None = None
     mixing: Mixing | None = None
@@ -153,32 +172,44 @@ class StatisticSpec(Spec):
 
     ``discovery``: significance at which the Standard Model is rejected if the model is true.
     ``exclusion``: significance at which the model is rejected if the Standard Model is true.
+
+    ``flux_error``: fractional error of the 8B flux, profiled; if left out, that of the experiment's
+    own measurement, else none.
     """
 
     test: Literal["discovery", "exclusion"] = "discovery"
     sided: Literal["one", "two"] = "one"
+    flux_error: FluxError | None = None
 
 
 class RunSpec(Spec):
     """Where and how a scan runs; not part of its identity."""
 
     cluster: Literal["in-process", "local"] = "in-process"
-    workers: Annotated[int, Field(ge=1, le=4096)] | None = None
-    memory_mb: Annotated[int, Field(ge=400)] = 1000
-    chunk_mb: Annotated[float, Field(ge=0.01, le=64)] = 6.0
+    workers: Annotated[Whole, Field(ge=1, le=4096)] | None = None
+    memory_mb: Annotated[Whole, Field(ge=400)] = 1000
+    chunk_mb: Annotated[Number, Field(ge=0.01, le=64)] = 6.0
     store: str | None = None
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class ScanSpec(Spec):
     """One scan: what is evaluated, and on which axes."""
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(_a_number)] = 1
     title: Annotated[str, Field(max_length=200)] = ""
     models: tuple[Name, ...] = ()
     model: tuple[ModelSpec, ...] = ()
     experiments: Annotated[tuple[Name, ...], Field(min_length=1)]
     metallicity: Annotated[tuple[Metallicity, ...], Field(min_length=1)] = ("GS98",)
-    oscillation: Annotated[str, Field(min_length=1, max_length=300)] = "nufit60"
+    oscillation: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=300)], ...],
+        BeforeValidator(_as_list),
+        Field(min_length=1),
+    ] = ("nufit60",)
     mixing: Mixing | None = None
     atomic: Atomic = "step+rrpa"
     couplings: Couplings = "msbar"
@@ -242,67 +273,4 @@ def validate(kind: type[S], content: dict[str, Any], where: str) -> S:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise SpecificationError(_sentence(error, kind, where)) from None
-
-
-def _sentence(error: ValidationError, kind: type[Spec], where: str) -> str:
-    """Turn the first of pydantic's complaints into one sentence."""
-    problems = error.errors()
-    # a misspelt key leaves two complaints: the one that names what was written says more
-    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    # unions report every branch: keep the words that a user wrote, not pydantic's branch labels
-    path = [str(part) for part in first["loc"] if not _is_branch(str(part))]
-    key = ".".join(path)
-    text = f"{where}: {key}: " if key else f"{where}: "
-    more = len({problem["loc"][:1] for problem in problems}) - 1
-    tail = f" (and {more} more below)" if more else ""
-    if first["type"] == "extra_forbidden":
-        return text + _unknown_key(path, kind) + tail
-    if first["type"] == "missing":
-        return text + "this key is missing; add it" + tail
-    if first["type"] == "value_error":
-        return text + str(first["ctx"]["error"]) + tail
-    given = first["input"]
-    if first["type"] in ("model_type", "tuple_type"):
-        table = f"a table with {', '.join(_keys_at(kind, path))}"
-        form = "a list" if first["type"] == "tuple_type" else table
-        return f"{text}given {given!r:.80}; {form} is needed; write it so{tail}"
-    shown = "nan" if isinstance(given, float) and math.isnan(given) else repr(given)[:80]
-    message = first["msg"][0].lower() + first["msg"][1:]
-    if path[-1:] == ["mixing"]:
-        message += ", or the number eps/g"
-    return f"{text}given {shown}; {message}; correct it{tail}"
-
-
-def _is_branch(part: str) -> bool:
-    return part in ("float", "str") or part.startswith(("literal[", "function-", "constrained-"))
-
-
-def _unknown_key(path: list[str], kind: type[Spec]) -> str:
-    """Say that the last part of ``path`` is not a key, and which keys are."""
-    known = _keys_at(kind, path[:-1])
-    close = get_close_matches(path[-1], known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"unknown key{hint} Allowed: {', '.join(known)}"
-
-
-def _keys_at(kind: type[Spec], path: list[str]) -> list[str]:
-    """Return the keys that the table at ``path`` may have."""
-    schema = kind.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in path:
-        node = _resolve(schema, node)
-        node = node.get("items", {}) if part.isdigit() else node.get("properties", {}).get(part, {})
-    return list(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """Follow references and optional branches of a JSON schema to the object they mean."""
-    for branch in node.get("anyOf", ()):
-        if branch.get("type") != "null":
-            node = branch
-            break
-    if "$ref" in node:
-        resolved: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        return resolved
-    return node
+        raise SpecificationError(sentence(error, kind, where)) from None

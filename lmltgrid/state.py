@@ -15,9 +15,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid import basis
-from lmltgrid.kernels import chisquare, plane, polynomial
+from lmltgrid.kernels import chisquare, plane, polynomial, pulls
 from lmltgrid.spec import ScanSpec
-from lmltgrid.tables.experiments import Measurement
+from lmltgrid.tables.measurement import (
+    CountMeasurement,
+    Measurement,
+    PulledMeasurement,
+    from_json,
+)
 from lmltgrid.tables.models import Model
 
 Array = NDArray[np.float64]
@@ -30,28 +35,37 @@ class GridState:
 
     Attributes
     ----------
-    coefficients : shape (model, metallicity, threshold, order, mass)
+    coefficients : shape (model, metallicity, oscillation, threshold, order, mass)
         Counts per tonne year in powers of g^2, summed over bins; order 0 without background.
+    boron : shape as that of coefficients, or None
+        The part of 8B neutrinos, where the error of their flux is profiled.
     background : shape (threshold,)
         Expected background per tonne year.
     exposure, coupling : shapes (exposure,), (coupling,)
     statistic
-        That of the experiment: "counting", "least-squares" or "rate".
-    chi2 : shape (model, metallicity, threshold, 3, mass)
-        From `lmltgrid.kernels.chisquare.least_squares`, for that statistic.
+        That of the experiment: "counting", "least-squares", "rate", "flux" or "counts".
+    sums : shape (model, metallicity, oscillation, threshold, sum, mass), or None
+        From `lmltgrid.kernels.chisquare`, for least squares.
     measurement
-        For the statistic of a rate.
+        What was measured, for the last three statistics ...
+    own_exposure
+        ... and in which exposure, tonne year.
+    flux_error
+        Fractional error of the 8B flux; None where nothing is asked.
     """
 
     coefficients: Array
+    boron: Array | None
     background: Array
     exposure: Array
     coupling: Array
     test: Literal["discovery", "exclusion"]
     sided: Literal["one", "two"]
     statistic: str
-    chi2: Array | None
+    sums: Array | None
     measurement: Measurement | None
+    own_exposure: float
+    flux_error: float | None
     dtype: Literal["float32", "float64"]
 
 
@@ -70,16 +84,29 @@ def make_state(
         The scan.
     exposure : shape (exposure,), tonne year
     """
-    stack = np.stack([basis.coefficients(moments, m, spec.couplings).values for m in chosen])
-    background = moments["background"].values
+
+    def stacked(part: str) -> Array:
+        every = [basis.coefficients(moments, m, spec.couplings, part=part).values for m in chosen]
+        return np.stack(every)
+
+    bins, background = stacked(""), moments["background"].values
+    boron = stacked(basis.BORON) if spec.statistic.flux_error else None
     measured = moments.attrs.get("measurement")
-    least = moments.attrs["statistic"] == "least-squares"
+    sums = None
+    if moments.attrs["statistic"] == "least-squares":
+        if boron is None:
+            sums = chisquare.least_squares(bins, background)
+        else:
+            sums = chisquare.pulled_least_squares(bins, background, boron)
     return GridState(
-        coefficients=np.ascontiguousarray(stack.sum(axis=3)),
+        coefficients=np.ascontiguousarray(bins.sum(axis=-3)),
+        boron=None if boron is None else np.ascontiguousarray(boron.sum(axis=-3)),
         background=background.sum(axis=1),
         statistic=moments.attrs["statistic"],
-        chi2=chisquare.least_squares(stack, background) if least else None,
-        measurement=None if measured is None else Measurement.model_validate_json(measured),
+        sums=sums,
+        measurement=None if measured is None else from_json(measured),
+        own_exposure=float(moments.attrs["exposure_tonne_year"]),
+        flux_error=spec.statistic.flux_error,
         exposure=exposure,
         coupling=spec.coupling.points(),
         test=spec.statistic.test,
@@ -103,39 +130,86 @@ def evaluate(state: GridState, index: Index) -> dict[str, NDArray[Any]]:
     dict
         The variables of `GRID_VARIABLES`, each of the shape of the chunk.
     """
-    _, _, _, exposures, masses, couplings = index
+    *outer, exposures, masses, couplings = index
     exposure = state.exposure[exposures]
     x = state.coupling[couplings] ** 2
-    chunk = state.coefficients[index[:3]][..., masses]
-    background = state.background[index[2]]
-    shape = (*chunk.shape[:3], exposure.size, chunk.shape[-1], x.size)
+    chunk = state.coefficients[tuple(outer)][..., masses]
+    shape = (*chunk.shape[:4], exposure.size, chunk.shape[-1], x.size)
     counts = np.empty(shape, dtype=state.dtype)
-    significance = np.empty((*shape[:4], shape[4] * shape[5]), dtype=state.dtype)
+    significance = np.empty((*shape[:5], shape[5] * shape[6]), dtype=state.dtype)
     points = np.empty(shape[-2:])
-    for place in np.ndindex(*shape[:3]):
+    for place in np.ndindex(*shape[:4]):
+        where = tuple(i.start + k for i, k in zip(outer, place, strict=True))
         coefficients = chunk[place].copy()
-        coefficients[0] += background[place[2]]
+        coefficients[0] += state.background[where[-1]]
         polynomial.rates(coefficients, x, points)
         np.multiply(exposure[:, None, None], points, out=counts[place], casting="same_kind")
-        out = significance[place]
-        if state.statistic == "counting":
-            null = float(coefficients[0, 0])
-            exclusion, two_sided = state.test == "exclusion", state.sided == "two"
-            plane.significance(points.ravel(), null, exposure, exclusion, two_sided, out)
-        else:
-            where = tuple(i.start + k for i, k in zip(index[:3], place, strict=True))
-            sigma, power = _chi2_sigma(state, where, masses, chunk[place], x)
-            out[:] = exposure[:, None] ** power * sigma.ravel()
+        _significance(state, where, masses, points, exposure, x, significance[place])
     return {"counts": counts, "significance": significance.reshape(shape)}
 
 
-def _chi2_sigma(
-    state: GridState, where: tuple[int, ...], masses: slice, coefficients: Array, x: Array
-) -> tuple[Array, float]:
-    """Return the significance at unit exposure, (mass, coupling), and its power of exposure."""
-    if state.chi2 is not None:
-        return chisquare.least_squares_sigma(state.chi2[where][:, masses], x), 0.5
-    assert state.measurement is not None  # noqa: S101 - the statistic is a rate
-    background = float(state.background[where[2]])
-    missing, error = state.measurement.pull(float(coefficients[0, 0]), background)
-    return chisquare.rate_sigma(coefficients[1], coefficients[2], x, missing, error), 0.0
+def _significance(
+    state: GridState,
+    where: tuple[int, ...],
+    masses: slice,
+    points: Array,
+    exposure: Array,
+    x: Array,
+    out: NDArray[Any],
+) -> None:
+    """Write the significance of one plane, shape (exposure, mass * coupling).
+
+    ``points`` are the counts per tonne year, shape (mass, coupling), background included.
+    """
+    if state.sums is not None:
+        sums = state.sums[where][:, masses]
+        for row, t in zip(out, exposure.tolist(), strict=True):
+            if state.flux_error:
+                sigma = chisquare.pulled_least_squares_sigma(sums, x, t, state.flux_error)
+            else:
+                sigma = np.sqrt(t) * chisquare.least_squares_sigma(sums, x)
+            row[:] = sigma.ravel()
+    elif state.measurement is not None:
+        out[:] = _measured_sigma(state, state.measurement, where, masses, x).ravel()
+    else:
+        null = float(state.coefficients[where][0, 0] + state.background[where[-1]])
+        how = (state.test == "exclusion", state.sided == "two")
+        if state.boron is None:
+            plane.significance(points.ravel(), null, exposure, *how, out)
+        else:
+            flux = _flux(state, state.boron[where][:, masses], x, points)
+            error = float(state.flux_error or 0.0)
+            pulls.significance(points.ravel(), null, flux, error, exposure, *how, out)
+
+
+def _flux(state: GridState, boron: Array, x: Array, like: Array) -> Array:
+    """Return the 8B counts per tonne year of what is tested, shape (mass * coupling,)."""
+    part = np.empty_like(like)
+    if state.test == "exclusion":
+        polynomial.rates(boron, x, part)
+    else:
+        part[:] = boron[0, 0]
+    return part.ravel()
+
+
+def _measured_sigma(
+    state: GridState, measured: Measurement, where: tuple[int, ...], masses: slice, x: Array
+) -> Array:
+    """Return the significance against a measurement, shape (mass, coupling), at any exposure."""
+    c0, c1, c2 = state.coefficients[where][:, masses]
+    if isinstance(measured, CountMeasurement):
+        fraction = measured.fraction(state.flux_error)
+        scaled = state.own_exposure * np.stack([c0, c1, c2])
+        return pulls.measured_sigma(
+            scaled,
+            x,
+            float(measured.observed),
+            measured.background_counts,
+            measured.background_error_counts,
+            fraction,
+        )
+    assert isinstance(measured, PulledMeasurement)  # noqa: S101 - there are two kinds
+    background = float(state.background[where[-1]])
+    boron = 0.0 if state.boron is None else float(state.boron[where][0, 0])
+    missing, error = measured.pull(float(c0[0]), background, boron, state.flux_error)
+    return chisquare.rate_sigma(c1, c2, x, missing, error)

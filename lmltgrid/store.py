@@ -7,13 +7,15 @@ markers of finished units (`lmltgrid.ledger`).
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
 import socket
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
-from lmltgrid.lease import LEASE, machine_key, process_lives
-from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
+from lmltgrid.lease import look, machine_key, process_lives
+from lmltgrid.ledger import FOLDER, Ledger, Marker
 from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
 from lmltgrid.skeleton import sound_attributes, write_skeleton
 
@@ -62,6 +64,39 @@ def require_room(path: Path, needed: int) -> None:
         )
 
 
+def taken(path: Path) -> bool:
+    """Return whether something lies where a store would be created."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
+def created_meanwhile(path: Path) -> MachineError:
+    """Build the error for a store that another run has created since this one began."""
+    return MachineError(
+        f"{path}: another run has created this store meanwhile; 'lmltgrid status {path}' shows it: "
+        "wait for that run, or give this one another --store"
+    )
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn what Zarr and its codecs raise on damaged bytes into one sentence.
+
+    Raises
+    ------
+    VerificationError
+        Bytes of the store cannot be decoded, as when their CRC is not the one that ends them.
+    """
+    try:
+        yield
+    except LmltgridError:
+        raise
+    except (RuntimeError, ValueError) as error:  # an OSError is the machine's
+        raise VerificationError(
+            f"{path}: the store cannot be read ({error}): it is damaged; 'lmltgrid verify {path} "
+            "--deep' names what is, with --repair 'lmltgrid resume' computes it anew"
+        ) from None
+
+
 def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> Store:
     """Create a store: it appears whole, by one rename, or not at all.
 
@@ -70,10 +105,10 @@ def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr
     SpecificationError
         Something lies at ``path`` already.
     MachineError
-        There is no room or no permission.
+        There is no room or no permission, or another run was faster.
     """
     path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if taken(path):
         raise SpecificationError(
             f"{path}: something exists here; resume it if it is this scan, or choose another name"
         )
@@ -86,6 +121,8 @@ def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr
         write_skeleton(side, layout, moments)
         side.rename(path)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and taken(path):
+            raise created_meanwhile(path) from None
         raise MachineError(
             f"{path}: the store cannot be created ({error.strerror or error}); "
             "check room and permissions of the folder"
@@ -288,7 +325,11 @@ def extremes(data: NDArray[Any]) -> tuple[str, str, int]:
 def read_moments(path: str | Path) -> dict[str, xr.Dataset]:
     """Return the moments of a store by experiment, in memory."""
     open_store(path)
-    with xr.open_datatree(Path(path), engine="zarr", group="moments", consolidated=True) as tree:
+    where = Path(path)
+    with (
+        decoding(where),
+        xr.open_datatree(where, engine="zarr", group="moments", consolidated=True) as tree,
+    ):
         return {name: child.to_dataset().load() for name, child in tree.children.items()}
 
 
@@ -298,8 +339,10 @@ def open_grid(path: str | Path) -> xr.DataTree:
     The attribute ``units_missing`` of the root says how many, and if there are any a warning does.
     """
     store = open_store(path)
-    tree = xr.open_datatree(store.path, engine="zarr", chunks={}, consolidated=True)
-    missing = store.units() - len(store.ledger.marked())
+    with decoding(store.path):
+        tree = xr.open_datatree(store.path, engine="zarr", chunks={}, consolidated=True)
+    marked = [unit for unit in store.ledger.marked() if unit < store.units()]
+    missing = store.units() - len(marked)
     tree.attrs["units_missing"] = missing
     if missing:
         text = (
@@ -332,7 +375,7 @@ def status(path: str | Path) -> dict[str, Any]:
         "done": int(done.sum()),
         "groups": groups,
         "failed": failed,
-        "lease": read_json(store.path / FOLDER / LEASE),
+        "lease": look(store.path),
         "bytes": nbytes + sum(size for size, _ in store.plan.files.values()),
         "complete": bool(done.all()),
     }

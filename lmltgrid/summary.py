@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from lmltgrid import grid
 from lmltgrid import store as stores
 from lmltgrid.analysis.discovery import discovery
 from lmltgrid.analysis.limits import as_lists, limits
-from lmltgrid.errors import LmltgridError
+from lmltgrid.errors import LmltgridError, VerificationError
 from lmltgrid.tables import models
 
 SUMMARY_MASSES: Final = (1.0, 10.0, 100.0)  # MeV
@@ -30,13 +31,14 @@ def summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
     masses = [m for m in SUMMARY_MASSES if _inside(m, plan.spec.mass.points())]
     masses = masses or [float(plan.spec.mass.points()[0])]
     out: dict[str, Any] = {"conventions": _conventions(plan), "limits": [], "discovery": []}
-    for experiment, model, metallicity in _cases(plan):
+    for experiment, model, metallicity, oscillation in _cases(plan):
         options: dict[str, Any] = {
             "model": model,
             "metallicity": metallicity,
-            "oscillation": plan.spec.oscillation,
+            "oscillation": oscillation,
             "atomic": plan.spec.atomic,
             "couplings": plan.spec.couplings,
+            "flux_error": plan.spec.statistic.flux_error,
             "experiments": experiments,
         }
         thresholds = plan.thresholds(experiment)
@@ -47,7 +49,8 @@ def summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
             exposure=experiment.spec.exposure_tonne_year,
             **options,
         )
-        case = {"experiment": experiment.name, "model": model.name, "metallicity": metallicity}
+        case = {"experiment": experiment.name, "model": model.name}
+        case |= {"metallicity": metallicity, "oscillation": oscillation}
         units = {"unit": experiment.unit}
         out["limits"].append(case | units | _limit_rows(found))
         if experiment.spec.test != "counting":
@@ -64,7 +67,8 @@ def summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
             )
             point = {"mass": mass, "coupling": coupling}
             values = [None if np.isnan(v) else float(v) for v in line["exposure"].values]
-            how = {"sided": line.attrs["sided"], "sigmas": line.attrs["sigmas"]}
+            keys = ("sided", "sigmas", "flux_error")
+            how = {key: line.attrs[key] for key in keys if key in line.attrs}
             row = how | {"benchmark": benchmark.name, "threshold": thresholds.tolist()}
             out["discovery"].append(case | units | point | row | {"exposure": values})
     return out
@@ -72,22 +76,19 @@ def summarize(plan: grid.GridPlan, experiments: Path | None) -> dict[str, Any]:
 
 def _conventions(plan: grid.GridPlan) -> dict[str, Any]:
     return {
-        "oscillation": plan.oscillation.name,
         "mixing": {model.name: model.mixing_name for model in plan.models},
         "atomic": plan.spec.atomic,
         "couplings": plan.spec.couplings,
     }
 
 
-def _cases(plan: grid.GridPlan) -> Iterator[tuple[Any, models.Model, str]]:
-    for experiment in plan.experiments:
-        for model in plan.models:
-            for metallicity in plan.spec.metallicity:
-                yield experiment, model, metallicity
+def _cases(plan: grid.GridPlan) -> Iterator[tuple[Any, models.Model, str, str]]:
+    names = [one.name for one in plan.oscillations]
+    return product(plan.experiments, plan.models, plan.spec.metallicity, names)
 
 
 def _limit_rows(found: xr.Dataset) -> dict[str, Any]:
-    keys = ("statistic", "test", "sided", "cl", "dof", "threshold", "exposure")
+    keys = ("statistic", "test", "sided", "cl", "dof", "flux_error", "threshold", "exposure")
     attrs = {k: found.attrs[k] for k in keys if k in found.attrs}
     return {**attrs, "mass": found["mass"].values.tolist(), "excluded": as_lists(found)}
 
@@ -102,7 +103,13 @@ def nearest(axis: NDArray[np.float64], value: float) -> float:
 
 
 def draw(path: Path, plan: grid.GridPlan) -> Path | None:
-    """Draw the first plane of a store beside it; a scan does not fail for want of a picture."""
+    """Draw the first plane of a store beside it; a scan does not fail for want of a picture.
+
+    Raises
+    ------
+    VerificationError
+        The plane cannot be read: the store is damaged.
+    """
     experiment = plan.experiments[0]
     exposure = nearest(plan.exposures(experiment), experiment.spec.exposure_tonne_year)
     if min(plan.shape(experiment)[-2:]) < 2:
@@ -112,10 +119,14 @@ def draw(path: Path, plan: grid.GridPlan) -> Path | None:
         from lmltgrid.views import plots
 
         plane = stores.open_grid(path)[f"grid/{experiment.name}"].to_dataset()
-        chosen = plane.isel(model=0, metallicity=0, threshold=0).sel(
+        chosen = plane.isel(model=0, metallicity=0, oscillation=0, threshold=0).sel(
             exposure=exposure, method="nearest"
         )
-        plots.save(plots.plane(chosen[["significance"]].load()), figure)
+        with stores.decoding(path):
+            shown = chosen[["significance"]].load()
+        plots.save(plots.plane(shown), figure)
+    except VerificationError:
+        raise
     except (LmltgridError, ImportError) as error:
         warnings.warn(f"no figure: {error}", stacklevel=2)
         return None

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-GRID_DIMS: Final = ("model", "metallicity", "threshold", "exposure", "mass", "coupling")
+GRID_DIMS: Final = (
+    "model",
+    "metallicity",
+    "oscillation",
+    "threshold",
+    "exposure",
+    "mass",
+    "coupling",
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ GRID_VARIABLES: Final = (
 COORDINATES: Final[dict[str, dict[str, str]]] = {
     "model": {"long_name": "mediator model"},
     "metallicity": {"long_name": "solar model"},
+    "oscillation": {"long_name": "oscillation parameters"},
     "threshold": {"units": "keV", "long_name": "threshold"},
     "exposure": {"units": "tonne year", "long_name": "exposure"},
     "mass": {"units": "MeV", "long_name": "mediator mass"},

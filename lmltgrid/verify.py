@@ -22,7 +22,10 @@ Evaluate = Callable[[str, tuple[slice, ...]], Arrays]
 
 @dataclass
 class VerifyReport:
-    """What `verify_store` found: damaged units, damaged files, each with a sentence."""
+    """What `verify_store` found: damaged units, damaged files, each with a sentence.
+
+    ``strays`` are files among the markers that are no marker of a unit of the plan.
+    """
 
     units: int
     finished: int = 0
@@ -30,15 +33,21 @@ class VerifyReport:
     deep: bool = False
     damaged: dict[int, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    strays: dict[Path, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether all that is there is what its record says; units may be missing."""
-        return not self.damaged and not self.files
+        return not self.problems
+
+    @property
+    def problems(self) -> list[str]:
+        """All that is wrong, a sentence each."""
+        return [*self.files.values(), *self.damaged.values(), *self.strays.values()]
 
     def require(self) -> None:
         """Raise `VerificationError`, with the first problem and their number, unless ok."""
-        problems = [*self.files.values(), *self.damaged.values()]
+        problems = self.problems
         if problems:
             remedy = "repair the store, then resume it" if not self.files else "restore a copy"
             raise VerificationError(f"{problems[0]} ({len(problems)} problem(s) in all); {remedy}")
@@ -61,8 +70,12 @@ def verify_store(
     for name, (size, crc) in store.plan.files.items():
         if problem := _file_problem(store.path / name, size, crc if deep else None):
             report.files[name] = f"{store.path / name}: {problem}"
+    for path in store.ledger.strays(store.units()):
+        report.strays[path] = f"{path}: a stray file, no marker of the {store.units()} units"
     sound = []
     for unit, marker in store.ledger.markers():
+        if unit >= store.units():
+            continue
         report.finished += 1
         if problem := _unit_problem(store, unit, marker, deep=deep):
             report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"
@@ -96,8 +109,6 @@ def require_sound(store: Store) -> None:
 
 
 def _unit_problem(store: Store, unit: int, marker: Marker | None, *, deep: bool) -> str:
-    if unit >= store.units():
-        return "the plan has no such unit"
     if marker is None:
         return "its marker cannot be read"
     place = store.plan.place(unit)
@@ -144,10 +155,19 @@ def _file_problem(path: Path, size: int, crc: int | None) -> str:
 
 
 def repair_store(path: str | Path, report: VerifyReport, message: Message) -> int:
-    """Make a resumed scan compute the damaged units of ``report`` anew; return their number."""
+    """Make a resumed scan compute the damaged units of ``report`` anew, and remove stray files.
+
+    Returns
+    -------
+    int
+        How many problems were mended.
+    """
     store = open_store(path)
     with Lease(store.path, message):
-        return discard_damaged(store, report, message)
+        for stray in report.strays:
+            stray.unlink(missing_ok=True)
+            message(f"{stray}: removed")
+        return discard_damaged(store, report, message) + len(report.strays)
 
 
 def discard_damaged(store: Store, report: VerifyReport, message: Message) -> int:

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from lmltgrid.analysis.criteria import DISCOVERY_SIGMAS, Level, require_test
+from lmltgrid.analysis.level import DISCOVERY_SIGMAS, Level, require_test
 from lmltgrid.analysis.setup import axis, conventions, find_experiment, rates
-from lmltgrid.kernels import statistics
+from lmltgrid.kernels import pulls, statistics
 
 # tonne year; all xenon of the atmosphere, 2e9 t, for 500 years: beyond it the answer is "never"
 LARGEST_EXPOSURE: Final = 1e12
@@ -25,6 +25,7 @@ def discovery(
     threshold: ArrayLike | None = None,
     sided: str = "one",
     sigmas: float = DISCOVERY_SIGMAS,
+    flux_error: float | None = None,
     experiments: str | Path | None = None,
     **options: Any,
 ) -> xr.Dataset:
@@ -45,6 +46,10 @@ def discovery(
         "one": an excess alone can be discovered; "two": a deficit as well.
     sigmas
         Significance; 5 is a tail of 2.87e-7.
+    flux_error
+        Fractional error of the 8B flux, profiled: the statistic is then the deviance of
+        `lmltgrid.kernels.pulls`, whose rise with the exposure ends where the signal is lost in the
+        error of the null.
     **options
         Model and conventions, see `lmltgrid.analysis.setup.conventions`.
 
@@ -59,7 +64,7 @@ def discovery(
     SpecificationError
         An argument is not allowed.
     """
-    Level("discovery", sided, sigmas=sigmas)
+    Level("discovery", sided, sigmas=sigmas, flux_error=flux_error)
     chosen = find_experiment(experiment, experiments)
     require_test(chosen, "discovery", "experiment")
     setting = conventions(**options)
@@ -67,12 +72,20 @@ def discovery(
     g = axis([coupling], "coupling", unit="1")
     given = [chosen.threshold] if threshold is None else threshold
     thresholds = axis(given, "threshold", unit="keV")
-    found = rates(chosen, setting, at, thresholds.tolist())
+    found = rates(chosen, setting, at, thresholds.tolist(), boron=bool(flux_error))
     null, signal = found.null, found.signal(g)[:, 0, 0]
-    needed = [
-        statistics.required_exposure(b + s, b, z=sigmas, two_sided=sided == "two")
-        for b, s in zip(null.tolist(), signal.tolist(), strict=True)
-    ]
+    two_sided = sided == "two"
+    if flux_error:
+        boron = found.boron_null.tolist()
+        needed = [
+            pulls.required_exposure(b + s, b, part, flux_error, sigmas, two_sided)
+            for b, s, part in zip(null.tolist(), signal.tolist(), boron, strict=True)
+        ]
+    else:
+        needed = [
+            statistics.required_exposure(b + s, b, z=sigmas, two_sided=two_sided)
+            for b, s in zip(null.tolist(), signal.tolist(), strict=True)
+        ]
     exposure = np.array(
         [np.nan if t is None or t > LARGEST_EXPOSURE else t for t in needed], dtype=np.float64
     )
@@ -104,6 +117,8 @@ def discovery(
             "coupling": coupling,
             "sided": sided,
             "sigmas": sigmas,
+            **({} if flux_error is None else {"flux_error": flux_error}),
+            **chosen.warning,
             **setting.as_dict(),
         },
     )

@@ -10,15 +10,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from lmltgrid.analysis.criteria import (
-    DEFAULT_CL,
-    DEFAULT_DOF,
-    DISCOVERY_SIGMAS,
-    Interval,
-    Level,
-    intervals,
+from lmltgrid.analysis.criteria import intervals
+from lmltgrid.analysis.level import DEFAULT_CL, DEFAULT_DOF, DISCOVERY_SIGMAS, Level
+from lmltgrid.analysis.roots import Interval
+from lmltgrid.analysis.setup import (
+    axis,
+    conventions,
+    find_experiment,
+    own_values,
+    rates,
+    require_own_exposure,
 )
-from lmltgrid.analysis.setup import axis, conventions, find_experiment, own_values, rates
 from lmltgrid.errors import SpecificationError
 
 Array = NDArray[np.float64]
@@ -35,6 +37,7 @@ def limits(
     cl: float = DEFAULT_CL,
     dof: int = DEFAULT_DOF,
     sigmas: float = DISCOVERY_SIGMAS,
+    flux_error: float | None = None,
     threshold: float | None = None,
     exposure: float | None = None,
     experiments: str | Path | None = None,
@@ -48,8 +51,8 @@ def limits(
         Name in the catalog, or in the folder ``experiments``.
     mass
         Mediator masses, MeV.
-    test, sided, cl, dof, sigmas
-        See `lmltgrid.analysis.criteria.Level`.
+    test, sided, cl, dof, sigmas, flux_error
+        See `lmltgrid.analysis.level.Level`.
     threshold, exposure
         keV in the experiment's own scale, and tonne year; the experiment's own if left out.
     **options
@@ -70,8 +73,9 @@ def limits(
     chosen = find_experiment(experiment, experiments)
     masses = axis(mass, "mass", unit="MeV")
     own, duration = own_values(chosen, threshold, exposure)
-    level = Level(test, sided, cl, dof, sigmas)
-    found = rates(chosen, setting, masses, [own])
+    require_own_exposure(chosen, duration)
+    level = Level(test, sided, cl, dof, sigmas, flux_error)
+    found = rates(chosen, setting, masses, [own], boron=bool(flux_error))
     every = intervals(chosen, found, duration, level)
     width = max((len(one) for one in every), default=0)
     low, high = np.full((2, masses.size, width), np.nan)
@@ -112,11 +116,12 @@ def contours(
     cl: float = DEFAULT_CL,
     dof: int = DEFAULT_DOF,
     sigmas: float = DISCOVERY_SIGMAS,
+    flux_error: float | None = None,
     threshold: float | None = None,
     exposure: float | None = None,
     experiments: str | Path | None = None,
     **options: Any,
-) -> dict[str, Any]:
+) -> xr.Dataset:
     """Return the closed regions of the mass-coupling plane in which a test is passed.
 
     Both sides of a region are exact at every mass of the axis. Where a region ends between two
@@ -126,14 +131,17 @@ def contours(
     ----------
     mass, coupling
         Axes of the plane, MeV and 1, ascending; the couplings serve as its border alone.
-    experiment, test, sided, cl, dof, sigmas, threshold, exposure, experiments, **options
+    experiment, test, sided, cl, dof, sigmas, flux_error
+        See `limits`.
+    threshold, exposure, experiments, **options
         See `limits`.
 
     Returns
     -------
-    dict
-        ``regions``: a list of ``{"kind": "excess" | "deficit", "points": array (n, 2)}`` of mass
-        and coupling, the first point repeated at the end; ``settings``: what was asked.
+    Dataset
+        ``mass`` (MeV) and ``coupling``: the outlines, dims (region, vertex), each with its first
+        point repeated at its end and padded with NaN (see `outlines`); coordinate ``kind``, dims
+        (region,): "excess" or "deficit"; attributes: what was asked.
 
     Raises
     ------
@@ -145,20 +153,45 @@ def contours(
     masses = _ascending(axis(mass, "mass", unit="MeV"), "mass")
     couplings = _ascending(axis(coupling, "coupling", unit="1"), "coupling")
     own, duration = own_values(chosen, threshold, exposure)
-    level = Level(test, sided, cl, dof, sigmas)
+    require_own_exposure(chosen, duration)
+    level = Level(test, sided, cl, dof, sigmas, flux_error)
 
     def find(at: Array) -> list[list[Interval]]:
-        return intervals(chosen, rates(chosen, setting, at, [own]), duration, level)
+        found = rates(chosen, setting, at, [own], boron=bool(flux_error))
+        return intervals(chosen, found, duration, level)
 
     border = (float(couplings[0]), float(couplings[-1]))
     here = find(masses)
     regions = []
     for branch in range(max((len(one) for one in here), default=0)):
-        for points, opened in _trace(find, here, masses, branch, border):
-            regions.append({"kind": "excess" if opened else "deficit", "points": points})
+        regions += _trace(find, here, masses, branch, border)
     asked = level.as_dict(chosen) | {"threshold": own, "exposure": duration}
     scale = {"experiment": chosen.name, "energy_scale": chosen.spec.energy_scale}
-    return {"regions": regions, "settings": scale | asked | setting.as_dict()}
+    return _polygons(regions).assign_attrs(scale | asked | setting.as_dict())
+
+
+def _polygons(regions: list[tuple[Array, bool]]) -> xr.Dataset:
+    """Return outlines of shape (n, 2), each with whether it is open above, as one dataset."""
+    longest = max((len(points) for points, _ in regions), default=0)
+    padded = np.full((2, len(regions), longest), np.nan)
+    for i, (points, _) in enumerate(regions):
+        padded[:, i, : len(points)] = points.T
+    kinds = np.array(["excess" if opened else "deficit" for _, opened in regions], dtype="U7")
+    dims = ("region", "vertex")
+    return xr.Dataset(
+        {
+            "mass": (dims, padded[0], {"units": "MeV", "long_name": "mediator mass"}),
+            "coupling": (dims, padded[1], {"units": "1", "long_name": "coupling g"}),
+        },
+        coords={"kind": ("region", kinds, {"long_name": "what passes the test"})},
+    )
+
+
+def outlines(found: xr.Dataset) -> list[tuple[str, Array]]:
+    """Return the regions of `contours` as kind and outline, shape (n, 2): mass and coupling."""
+    both = np.stack([found["mass"].values, found["coupling"].values], axis=-1)
+    kinds = found["kind"].values.tolist()
+    return [(kind, one[~np.isnan(one[:, 0])]) for kind, one in zip(kinds, both, strict=True)]
 
 
 def _ascending(values: Array, name: str) -> Array:

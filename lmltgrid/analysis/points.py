@@ -140,7 +140,7 @@ def moments(
     mass: ArrayLike,
     threshold: ArrayLike | None = None,
     metallicity: str | Sequence[str] = DEFAULT_METALLICITY,
-    oscillation: str = DEFAULT_OSCILLATION,
+    oscillation: str | Sequence[str] = DEFAULT_OSCILLATION,
     atomic: str = DEFAULT_ATOMIC,
     experiments: str | Path | None = None,
 ) -> xr.Dataset:
@@ -156,7 +156,9 @@ def moments(
         Thresholds, keV in the experiment's own scale; its nominal threshold if left out.
     metallicity
         One solar model or several.
-    oscillation, atomic
+    oscillation
+        One set of oscillation parameters or several.
+    atomic
         See `lmltgrid.analysis.setup.conventions`.
 
     Returns
@@ -165,15 +167,18 @@ def moments(
         See `lmltgrid.basis.compute`; `lmltgrid.basis.coefficients` takes it on.
     """
     suns = [metallicity] if isinstance(metallicity, str) else list(metallicity)
+    parameters = [oscillation] if isinstance(oscillation, str) else list(oscillation)
     settings = [
-        conventions(metallicity=sun, oscillation=oscillation, atomic=atomic) for sun in suns
+        conventions(metallicity=sun, oscillation=one, atomic=atomic)
+        for sun in suns
+        for one in parameters
     ]
     return basis.compute(
         find_experiment(experiment, experiments),
         mass=axis(mass, "mass", unit="MeV"),
         threshold=None if threshold is None else axis(threshold, "threshold", unit="keV"),
         metallicity=suns,
-        oscillation=settings[0].oscillation,
+        oscillation=[setting.oscillation for setting in settings[: len(parameters)]],
         atomic=settings[0].atomic,
     )
 
@@ -230,7 +235,7 @@ def events(
     variables["window"] = (
         ("bin", "edge"),
         found.window[0],
-        {"units": "keV", "energy_scale": "electron_equivalent"},
+        {"units": "keV", "energy_scale": chosen.window_scale},
     )
     attrs = {
         "experiment": chosen.name,
@@ -239,6 +244,7 @@ def events(
         "threshold": own,
         "energy_scale": chosen.spec.energy_scale,
         "exposure": duration,
+        **chosen.warning,
         **setting.as_dict(),
     }
     return xr.Dataset(variables, attrs=attrs)
@@ -297,8 +303,19 @@ def delta_a_mu(mass: ArrayLike, coupling: ArrayLike, charge: float = 1.0) -> Any
         MeV and 1; broadcast against each other.
     charge
         Charge of the muon.
+
+    Returns
+    -------
+    array
+        Of the shape of ``mass`` and ``coupling`` together.
+
+    Raises
+    ------
+    SpecificationError
+        A mass is not a positive finite number.
     """
     masses = np.asarray(mass, dtype=np.float64)
+    axis(masses.ravel(), "mass", unit="MeV")
     integral = np.array([_vertex((m / M_MUON) ** 2) for m in masses.ravel()]).reshape(masses.shape)
     return charge**2 * np.asarray(coupling) ** 2 / (4.0 * np.pi**2) * integral
 
@@ -306,7 +323,31 @@ def delta_a_mu(mass: ArrayLike, coupling: ArrayLike, charge: float = 1.0) -> Any
 def muon_band(
     mass: ArrayLike, charge: float = 1.0, sigmas: float = 2.0, measurement: str = "P21"
 ) -> tuple[Any, Any, Any]:
-    """Return the couplings that explain (g-2)_mu: low, central, high at each mass (MeV)."""
+    """Return the couplings that explain (g-2)_mu.
+
+    Parameters
+    ----------
+    mass
+        Mediator masses, MeV.
+    charge
+        Charge of the muon.
+    sigmas
+        Half the width of the band, standard deviations of measured minus predicted.
+    measurement
+        Whose difference: "P21" (251 +- 59) or "P20" (279 +- 76), in units of 1e-11.
+
+    Returns
+    -------
+    tuple
+        Low, central and high coupling at each mass; low is 0 where the band holds no effect.
+
+    Raises
+    ------
+    SpecificationError
+        A mass is not a positive finite number, or the measurement is not known.
+    """
+    if measurement not in DELTA_A_MU:
+        raise unknown_name("measurement", measurement, DELTA_A_MU, "measurement")
     center, error = DELTA_A_MU[measurement]
     unit = delta_a_mu(mass, 1.0, charge)
     low, middle, high = (

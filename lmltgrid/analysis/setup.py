@@ -118,6 +118,22 @@ def own_values(
     return experiment.threshold if threshold is None else threshold, own
 
 
+def require_own_exposure(experiment: Experiment, exposure: float) -> None:
+    """Refuse another exposure than that in which something was measured.
+
+    Raises
+    ------
+    SpecificationError
+        The experiment measured in another exposure.
+    """
+    own = experiment.spec.exposure_tonne_year
+    if experiment.spec.measurement is not None and exposure != own:
+        raise SpecificationError(
+            f"exposure: {exposure:g} tonne year is given for {experiment.name}, which measured in "
+            f"{own:g} tonne year; leave it out"
+        )
+
+
 def axis(values: ArrayLike, name: str, *, unit: str) -> Array:
     """Return positive, finite values as an array of one dimension, in the order given.
 
@@ -148,16 +164,26 @@ class Rates:
         In powers of x = g^2; order 0 is the Standard Model.
     background : shape (threshold, bin)
     window : shape (threshold, bin, 2), keV
+    boron : shape as that of coefficients, or None
+        The part of 8B neutrinos, where its flux is uncertain.
     """
 
     coefficients: Array
     background: Array
     window: Array
+    boron: Array | None = None
 
     @property
     def null(self) -> Array:
         """Counts without new physics, background included, summed over bins; (threshold,)."""
         total: Array = self.coefficients[:, :, 0, 0].sum(axis=1) + self.background.sum(axis=1)
+        return total
+
+    @property
+    def boron_null(self) -> Array:
+        """Counts of 8B neutrinos without new physics, summed over bins, shape (threshold,)."""
+        assert self.boron is not None  # noqa: S101 - asked for with the flux error
+        total: Array = self.boron[:, :, 0, 0].sum(axis=1)
         return total
 
     @property
@@ -175,9 +201,16 @@ class Rates:
 
 
 def rates(
-    experiment: Experiment, setting: Conventions, mass: Array, threshold: Sequence[float] | None
+    experiment: Experiment,
+    setting: Conventions,
+    mass: Array,
+    threshold: Sequence[float] | None,
+    *,
+    boron: bool = False,
 ) -> Rates:
     """Return the rates of one experiment at some masses (MeV) and thresholds (keV).
+
+    ``boron`` asks for the part of 8B neutrinos as well.
 
     Raises
     ------
@@ -190,18 +223,27 @@ def rates(
         mass=mass,
         threshold=values,
         metallicity=(setting.metallicity,),
-        oscillation=setting.oscillation,
+        oscillation=(setting.oscillation,),
         atomic=setting.atomic,
+        boron=boron,
     )
     return from_moments(moments, setting)
 
 
 def from_moments(moments: xr.Dataset, setting: Conventions) -> Rates:
     """Return the rates of one model from stored moments."""
-    chosen = moments.sel(metallicity=[setting.metallicity])
-    coefficients = basis.coefficients(chosen, setting.model, setting.couplings)
+    sun = {"metallicity": [setting.metallicity], "oscillation": [setting.oscillation.name]}
+    chosen = moments.sel(sun)
+
+    def part(name: str) -> Array:
+        found = basis.coefficients(chosen, setting.model, setting.couplings, part=name)
+        values: Array = found.values[0, 0]
+        return values
+
+    apart = any(str(name).endswith(basis.BORON) for name in moments)
     return Rates(
-        coefficients.isel(metallicity=0).values,
+        part(""),
         moments["background"].values,
         moments["window"].values,
+        part(basis.BORON) if apart else None,
     )

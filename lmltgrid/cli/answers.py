@@ -60,7 +60,9 @@ def events(
     if as_json:
         say_json(answer | {"settings": settings})
         return
-    columns = ("reconstructed energy [keV_ee]", "Standard Model", "signal", "background")
+    scale = {"nuclear_recoil": "recoil energy [keV_nr]"}
+    energy = scale.get(found["window"].attrs["energy_scale"], "reconstructed energy [keV_ee]")
+    columns = (energy, "Standard Model", "signal", "background")
     rows = [
         (f"{number(low)} - {number(high)}", number(sm), number(signal), number(background))
         for (low, high), sm, signal, background in zip(

@@ -28,8 +28,8 @@ THRESHOLDS: Final = (10.0, 40)  # up to so many keV, in so many points
 MASSES: Final = "1:300:100"  # MeV
 # what decides the numbers when there is no store, and what a store has decided already
 OF_THE_GRID: Final = (
-    *("mass", "coupling", "test", "sided", "mixing", "oscillation", "atomic", "couplings"),
-    "experiments",
+    *("mass", "coupling", "test", "sided", "mixing", "atomic", "couplings"),
+    *("flux_error", "experiments"),
 )
 
 
@@ -100,6 +100,7 @@ plot = Verbs(
     metavar="[one|two]",
     help="On the fly: whether only an excess counts, or a deficit as well. [default: one]",
 )
+@options.flux_error
 @options.conventions
 @options.experiments
 @output("plane")
@@ -114,26 +115,29 @@ def plane(*, store: Path | None, output: Path, as_json: bool, **asked: Any) -> N
     idle = [name for name in OF_THE_GRID if name in given] if store is not None else []
     if idle:
         raise click.UsageError(f"--{idle[0]} is decided by the store; leave it out")
-    found = _on_the_fly(given) if store is None else _from_store(store, given)
+    found = _on_the_fly(given).load() if store is None else _from_store(store, given)
     from lmltgrid.views import plots
 
-    _finish(plots.plane(found.load()), output, settings(found), as_json=as_json)
+    _finish(plots.plane(found), output, settings(found), as_json=as_json)
 
 
 def _from_store(store: Path, given: Mapping[str, Any]) -> xr.Dataset:
-    """Return one plane of a store: names must be there, numbers are the nearest."""
+    """Return one plane of a store, read: names must be there, numbers are the nearest."""
     from lmltgrid import service
+    from lmltgrid.store import decoding
 
     groups = service.open_store(store)["grid"]
     name = given.get("experiment") or next(iter(groups))
     if name not in groups:
         raise unknown_name("experiment", name, groups, "--experiment")
-    return select(groups[name].to_dataset(), given)
+    chosen = select(groups[name].to_dataset(), given)
+    with decoding(store):
+        return chosen.load()
 
 
 def select(grid: xr.Dataset, given: Mapping[str, Any]) -> xr.Dataset:
     """Return the plane of a grid that is asked for, or its documented default."""
-    for dim in ("model", "metallicity"):
+    for dim in ("model", "metallicity", "oscillation"):
         known = grid[dim].values.tolist()
         wanted = given.get(dim, known[0])
         if wanted not in known:
@@ -164,12 +168,14 @@ def _on_the_fly(given: Mapping[str, Any]) -> xr.Dataset:
     from lmltgrid.spec import ScanSpec, validate
 
     chosen = {key: given.get(key, options.DEFAULTS[key]) for key in ("model", "experiment")}
+    if "mixing" in given:
+        given = {**given, "mixing": _number_or_name(given["mixing"])}
     axes = {key: given.get(key) or Numbers("").convert(PLANE[key], None, None) for key in PLANE}
     content = {
-        "models": [chosen["model"]],
+        **_named(chosen["model"]),
         "experiments": [chosen["experiment"]],
         "metallicity": [given.get("metallicity", options.DEFAULTS["metallicity"])],
-        "statistic": {key: given[key] for key in ("test", "sided") if key in given},
+        "statistic": {key: given[key] for key in ("test", "sided", "flux_error") if key in given},
         **{key: {"values": values} for key, values in axes.items()},
         **{key: {"values": [given[key]]} for key in ("threshold", "exposure") if key in given},
         **{
@@ -181,7 +187,24 @@ def _on_the_fly(given: Mapping[str, Any]) -> xr.Dataset:
     spec = validate(ScanSpec, content, "plot plane")
     plan = grid.make_plan(spec, experiments=given.get("experiments"), where="plot plane")
     found = grid.virtual(plan)[chosen["experiment"]]
-    return found.isel(model=0, metallicity=0, threshold=0, exposure=0)
+    return found.isel(model=0, metallicity=0, oscillation=0, threshold=0, exposure=0)
+
+
+def _named(model: str) -> dict[str, Any]:
+    """Return a mediator as a specification names it: by its name, or with its charges."""
+    if "=" not in model:
+        return {"models": [model]}
+    from lmltgrid.tables.models import written_charges
+
+    charges = written_charges(model, "--model")
+    return {"model": [{"name": model.replace(" ", ""), "charges": charges}]}
+
+
+def _number_or_name(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 @plot.command(

@@ -106,10 +106,11 @@ def schema(*, kind: str) -> None:
 
 
 def _schema(kind: str) -> dict[str, Any]:
-    if kind == "scan":
-        from lmltgrid.spec import ScanSpec
+    from pydantic.json_schema import GenerateJsonSchema
 
-        return ScanSpec.model_json_schema()
+    from lmltgrid.spec import ScanSpec, Spec
     from lmltgrid.tables.experiments import ExperimentSpec
 
-    return ExperimentSpec.model_json_schema()
+    kinds: dict[str, type[Spec]] = {"scan": ScanSpec, "experiment": ExperimentSpec}
+    # editors go by the dialect to know how to read the rest
+    return {"$schema": GenerateJsonSchema.schema_dialect} | kinds[kind].model_json_schema()

@@ -141,6 +141,39 @@ class Names(ParamType):
         return names
 
 
+class Models(Names):
+    """Mediators by name or by their charges, as ``Lmu,B-L`` or ``e=1,mu=-1``.
+
+    Charges that follow each other belong to one mediator; a semicolon begins another.
+    """
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """Return both forms."""
+        return "NAME,...|e=Q,mu=Q;..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        """Return names, and charges each as one text, in the order given."""
+        if isinstance(value, list):
+            return value
+        found: list[str] = []
+        for group in str(value).split(";"):
+            parts = [part.strip() for part in group.split(",")]
+            if not all(parts):
+                text = f"{str(value)!r} holds an empty name; give a name between commas"
+                self.fail(text, param, ctx)
+            for place, part in enumerate(parts):
+                if place and "=" in part and "=" in parts[place - 1]:
+                    found[-1] += f",{part}"
+                else:
+                    found.append(part)
+        twice = next((name for name in found if found.count(name) > 1), None)
+        if twice is not None:
+            self.fail(f"{twice!r} is given twice; keep one", param, ctx)
+        return found
+
+
 class Until(ParamType):
     """A time to stop at, as seconds from now: ``45m``, ``1h30m``, ``600``, or ``06:30``."""
 
@@ -231,9 +264,10 @@ model = click.option(
 
 models = click.option(
     "--model",
-    type=Names(),
+    type=Models(),
     default=DEFAULTS["model"],
-    help=f"One or more mediators, see 'lmltgrid models'. {default('model')}",
+    help="One or more mediators, by name or by charges as e=1,mu=-2,tau=1, with a semicolon "
+    f"between sets of charges; see 'lmltgrid models'. {default('model')}",
 )
 
 more_conventions = joined(
@@ -277,6 +311,14 @@ exposure = click.option(
     "--exposure", type=Positive("t*yr"), help="Exposure. [default: the experiment's own]"
 )
 
+flux_error = click.option(
+    "--flux-error",
+    type=float,
+    metavar="FRACTION",
+    help="Fractional error of the 8B flux, profiled: 0.12 for the solar models, 0.04 for what SNO "
+    "measured. [default: the experiment's own if it measured 8B, else none]",
+)
+
 test_options = joined(
     click.option(
         "--test",
@@ -304,6 +346,7 @@ test_options = joined(
         type=Positive("SIGMAS"),
         help=f"Significance of a discovery. {default('sigmas')}",
     ),
+    flux_error,
 )
 
 
@@ -314,6 +357,7 @@ discovery_options = joined(
         help="Whether only an excess of events counts, or a deficit as well. [default: one]",
     ),
     click.option("--sigmas", type=Positive("SIGMAS"), help=f"Significance. {default('sigmas')}"),
+    flux_error,
 )
 
 spectrum_options = joined(

@@ -22,7 +22,18 @@ OF_EXPERIMENT: Final = ("experiment", "mass", "coupling")
     short_help="Couplings that an experiment excludes (or discovers) at each mass.",
     example="lmltgrid limits --experiment darwin-nr --model Lmu-Ltau --mass 1,10,100",
 )
-@options.experiment
+@click.option(
+    "--experiment",
+    type=Names(),
+    default=options.DEFAULTS["experiment"],
+    help="Experiment and analysis, see 'lmltgrid experiments'; several with --envelope. "
+    + options.default("experiment"),
+)
+@click.option(
+    "--envelope",
+    is_flag=True,
+    help="What at least one of several experiments excludes, and which reaches furthest.",
+)
 @click.option(
     "--mass",
     type=Numbers("MeV"),
@@ -35,28 +46,41 @@ OF_EXPERIMENT: Final = ("experiment", "mass", "coupling")
 @options.conventions
 @options.experiments
 @options.as_json
-def limits(*, as_json: bool, **asked: Any) -> None:
+def limits(*, as_json: bool, experiment: list[str], envelope: bool, **asked: Any) -> None:
     """Give every interval of couplings that is excluded, also between two allowed ones.
 
     The answer is exact in the coupling: it comes from the roots of the expected counts.
     """
     options.check_test(asked["test"], asked["cl"], asked["sigmas"])
+    if len(experiment) > 1 and not envelope:
+        raise click.UsageError(
+            f"--experiment: {len(experiment)} are given; name one, or add --envelope"
+        )
+    from lmltgrid.analysis.envelope import envelope as find_envelope
     from lmltgrid.analysis.limits import as_lists
     from lmltgrid.analysis.limits import limits as find
 
-    found = find(**options.given(asked))
+    given = options.given(asked)
+    found = find_envelope(experiment, **given) if envelope else find(experiment[0], **given)
     answer = {"mass": found["mass"].values.tolist(), "excluded": as_lists(found)}
+    if envelope:
+        answer["strongest"] = found["strongest"].values.tolist()
     if as_json:
         say_json(answer | {"settings": found.attrs})
         return
-    rows = [
-        (number(mass), coupling_ranges(ranges))
-        for mass, ranges in zip(answer["mass"], answer["excluded"], strict=True)
-    ]
+    columns: tuple[str, ...] = ("mass [MeV]", "coupling g")
+    cells = [[number(mass) for mass in answer["mass"]], list(map(coupling_ranges, as_lists(found)))]
+    who = experiment[0]
+    if envelope:
+        columns = (*columns, "strongest")
+        cells.append([name or "-" for name in answer["strongest"]])
+        who = f"at least one of {', '.join(experiment)}"
     verb = "excludes" if found.attrs["test"] == "exclusion" else "discovers"
-    title = f"Couplings g that {found.attrs['experiment']} {verb}"
-    table = Table(title, ("mass [MeV]", "coupling g"), rows, frozenset({1}))
-    say([table], settings=found.attrs)
+    rows = list(zip(*cells, strict=True))
+    say(
+        [Table(f"Couplings g that {who} {verb}", columns, rows, frozenset({1, 2}))],
+        settings=found.attrs,
+    )
 
 
 def coupling_ranges(ranges: list[list[float | None]]) -> str:
@@ -97,20 +121,20 @@ def coupling_ranges(ranges: list[list[float | None]]) -> str:
 def contour(*, as_json: bool, **asked: Any) -> None:
     """Outline the regions in which the test is passed by an excess or by a deficit."""
     options.check_test(asked["test"], asked["cl"], asked["sigmas"])
-    from lmltgrid.analysis.limits import contours
+    from lmltgrid.analysis.limits import contours, outlines
 
     found = contours(**options.given(asked))
     plane = {key: [asked[key][0], asked[key][-1]] for key in ("mass", "coupling")}
-    settings = found["settings"] | plane
+    settings = found.attrs | plane
     if as_json:
-        regions = [{**region, "points": region["points"].tolist()} for region in found["regions"]]
+        regions = [{"kind": kind, "points": points.tolist()} for kind, points in outlines(found)]
         say_json({"regions": regions, "settings": settings})
         return
     rows = []
-    for region in found["regions"]:
-        low, high = region["points"].min(axis=0), region["points"].max(axis=0)
+    for kind, points in outlines(found):
+        low, high = points.min(axis=0), points.max(axis=0)
         masses, couplings = (f"{number(a)} - {number(b)}" for a, b in zip(low, high, strict=True))
-        rows.append((region["kind"], masses, couplings, str(len(region["points"]))))
+        rows.append((kind, masses, couplings, str(len(points))))
     columns = ("by", "mass [MeV]", "coupling g", "points of the outline")
     title = f"Regions that {settings['experiment']} passes the test in"
     notes = ["--json prints the outlines." if rows else "No region in this plane."]

@@ -108,10 +108,17 @@ def status(*, store: Path, as_json: bool) -> None:
         f"failed: unit {unit}: {_failure(record)}" for unit, record in found["failed"].items()
     ]
     if found["lease"]:
-        holder = found["lease"]
-        notes.append("in use by " + ", ".join(f"{k} {v}" for k, v in holder.items()))
+        notes.append(_holder(found["lease"]))
     title = f"{store}, created {found['created']}"
     say([Table(title, ("part", "done", "units"), rows, frozenset({0}))], notes=notes)
+
+
+def _holder(lease: dict[str, Any]) -> str:
+    """Say who uses a store, or that the run that did is gone."""
+    who = f"process {lease.get('pid')} on {lease.get('host')}, since {lease.get('since')}"
+    if not lease["stale"]:
+        return f"in use by {who}."
+    return f"not in use: the run that held it is gone ({who}: {lease['why']}); resume takes over."
 
 
 def _failure(record: dict[str, Any]) -> str:
@@ -128,28 +135,35 @@ def _failure(record: dict[str, Any]) -> str:
 @store_argument
 @click.option("--deep", is_flag=True, help="Read every byte, and compute a sample again.")
 @click.option(
-    "--repair", is_flag=True, help="Mark what is damaged, so that resume computes it again."
+    "--repair",
+    is_flag=True,
+    help="Read every byte, mark what is damaged, so that resume computes it again, and remove "
+    "stray files among the records.",
 )
 @options.as_json
 def verify(*, store: Path, deep: bool, repair: bool, as_json: bool) -> None:
     """Check that STORE holds what its records say; exit code 5 if it does not."""
     from lmltgrid import service
 
-    found = service.verify(store, deep=deep)
+    found = service.verify(store, deep=deep or repair)
     repaired = service.repair(store) if repair and not found["ok"] else 0
     if as_json:
         say_json(found | {"repaired": repaired})
     else:
         counts = f"{found['finished']} of {found['units']} units are there"
-        sample = f", {found['recomputed']} computed again" if deep else ""
+        sample = f", {found['recomputed']} computed again" if deep or repair else ""
         notes = [f"{store}: {'in order' if found['ok'] else 'damaged'}; {counts}{sample}."]
         say([], notes=[*notes, *(f"damaged: {problem}" for problem in found["problems"])])
     if found["ok"]:
         return
     count = len(found["problems"])
     if repaired and repaired == count:
+        marked = count - len(found["strays"])
+        if not marked:
+            click.echo(f"lmltgrid: {store}: {repaired} stray file(s) removed", err=True)
+            return
         raise PartialStoreError(
-            f"{store}: {repaired} damaged units were marked; 'lmltgrid resume {store}' "
+            f"{store}: {marked} damaged units were marked; 'lmltgrid resume {store}' "
             "computes them again"
         )
     remedy = "restore a copy" if repair else "verify --repair marks damaged units for resume"

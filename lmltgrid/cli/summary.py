@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from lmltgrid.cli.output import Table, number
 from lmltgrid.cli.results import coupling_ranges
 
 Case = dict[str, Any]
+
+# what tells the cases of one experiment apart, and how it is headed
+_CASE: Final = {"model": "model", "metallicity": "Sun", "oscillation": "oscillation"}
 
 
 def summary_tables(summary: dict[str, Any]) -> list[Table]:
@@ -31,7 +34,7 @@ def reading(summary: dict[str, Any]) -> list[str]:
     if any(value is None for case in cases for value in case["exposure"]):
         lines.append(
             "never: at this threshold no exposure is enough, as where the mediator takes events "
-            "away and only an excess counts."
+            "away and only an excess counts, or where the error of the 8B flux hides the signal."
         )
     return [*lines, _conventions(summary["conventions"])]
 
@@ -40,7 +43,7 @@ def _conventions(used: dict[str, Any]) -> str:
     """Return what the numbers depend on besides the axes."""
     mixing = ", ".join(f"{value} for {model}" for model, value in used["mixing"].items())
     return (
-        f"Conventions: oscillation {used['oscillation']}; mixing {mixing}; "
+        f"Conventions: mixing {mixing}; "
         f"bound electrons {used['atomic']}; weak mixing angle {used['couplings']}."
     )
 
@@ -57,15 +60,15 @@ def _limits(cases: list[Case]) -> Table:
     title = (
         f"Limits of {first['experiment']}: couplings g excluded at {100 * first['cl']:g} % "
         f"({tail}), if the Standard Model is true; {number(first['exposure'])} tonne year, "
-        f"threshold {number(first['threshold'])} {first['unit']}"
+        f"threshold {number(first['threshold'])} {first['unit']}{_flux_error(first)}"
     )
     rows = [
-        (case["model"], case["metallicity"], number(mass), coupling_ranges(ranges))
+        (*(case[name] for name in _CASE), number(mass), coupling_ranges(ranges))
         for case in cases
         for mass, ranges in zip(case["mass"], case["excluded"], strict=True)
     ]
-    columns = ("model", "Sun", "mass [MeV]", "excluded couplings")
-    return Table(title, columns, rows, frozenset({0, 1, 3}))
+    columns = (*_CASE.values(), "mass [MeV]", "excluded couplings")
+    return Table(title, columns, rows, frozenset({0, 1, 2, 4}))
 
 
 def _discovery(cases: list[Case]) -> Table:
@@ -74,20 +77,24 @@ def _discovery(cases: list[Case]) -> Table:
     title = (
         f"Discovery with {first['experiment']}: exposure in tonne year at which the Standard Model "
         f"is rejected {sided} at {number(first.get('sigmas', 5.0))} sigma, if the mediator exists; "
-        f"for each threshold in {first['unit']}"
+        f"for each threshold in {first['unit']}{_flux_error(first)}"
     )
     rows = [
         (
-            case["model"],
-            case["metallicity"],
+            *(case[name] for name in _CASE),
             case["benchmark"],
             *(_exposure(value) for value in case["exposure"]),
         )
         for case in cases
     ]
     thresholds = [number(value) for value in first["threshold"]]
-    columns = ("model", "Sun", "point", *thresholds)
-    return Table(title, columns, rows, frozenset({0, 1, 2}))
+    columns = (*_CASE.values(), "point", *thresholds)
+    return Table(title, columns, rows, frozenset({0, 1, 2, 3}))
+
+
+def _flux_error(case: Case) -> str:
+    error = case.get("flux_error")
+    return "" if error is None else f"; 8B flux known to {number(100 * error)} %"
 
 
 def _exposure(value: float | None) -> str:

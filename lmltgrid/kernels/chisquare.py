@@ -48,6 +48,83 @@ def least_squares_sigma(abc: Array, x: Array) -> Array:
     return np.asarray(x * np.sqrt(np.maximum(square, 0.0)))
 
 
+def pulled_least_squares(coefficients: Array, background: Array, boron: Array) -> Array:
+    """Return what the chi-square needs if the flux of 8B is uncertain, shape (..., 15, mass).
+
+    With d the change of a bin, t its 8B counts and w the inverse of its expected count, all for one
+    tonne year, the chi-square minimized over one pull of standard deviation s is, at an exposure T,
+
+        T (sum w d^2 - (sum w d t)^2/(sum w t^2 + k)) = T (k D + G)/(C + k),  k = 1/(T s^2)
+
+    (P21 eq. 34), where D = sum w d^2, C = sum w t^2, and G is the sum over pairs of bins of
+    w w' (d t' - d' t)^2: without a difference of large numbers where the signal is like the flux.
+    The sums are polynomials in x: D is x^2 times the first 3 entries, G x^2 times the next 7, and C
+    the last 5.
+
+    Parameters
+    ----------
+    coefficients, background
+        See `least_squares`.
+    boron : shape as that of coefficients
+        The part of 8B neutrinos.
+    """
+    expected = coefficients[..., 0, :] + background[..., None]
+    weight = np.divide(1.0, expected, out=np.zeros_like(expected), where=expected > 0.0)
+    root = np.sqrt(weight)[..., None, :]
+    # scaled by the roots of the weights, all sums are those of squares
+    d, t = root * coefficients[..., 1:, :], root * boron
+    every = [_square(d).sum(axis=-3), np.zeros((*d.shape[:-3], 7, d.shape[-1]))]
+    for i in range(1, d.shape[-3]):
+        here, there = slice(i, i + 1), slice(0, i)
+        pair = _product(d[..., here, :, :], t[..., there, :, :])
+        pair = pair - _product(d[..., there, :, :], t[..., here, :, :])
+        every[1] += _square(pair).sum(axis=-3)
+    every.append(_square(t).sum(axis=-3))
+    return np.concatenate(every, axis=-2)
+
+
+def _product(p: Array, q: Array) -> Array:
+    """Return the product of polynomials, shapes (..., order, mass)."""
+    n, m = p.shape[-2], q.shape[-2]
+    shape = np.broadcast_shapes(p.shape[:-2], q.shape[:-2])
+    out = np.zeros((*shape, n + m - 1, p.shape[-1]))
+    for i in range(n):
+        out[..., i : i + m, :] += p[..., i : i + 1, :] * q
+    return out
+
+
+def _square(p: Array) -> Array:
+    return _product(p, p)
+
+
+def pulled_least_squares_sigma(sums: Array, x: Array, exposure: float, error: float) -> Array:
+    """Return the significance at one exposure with a pull on the flux, shape (mass, coupling).
+
+    Parameters
+    ----------
+    sums : shape (15, mass)
+        From `pulled_least_squares`.
+    x : shape (coupling,)
+    exposure
+        Tonne year.
+    error
+        Fractional error of the flux, positive.
+    """
+    change, pairs, flux = (_at(part, x) for part in (sums[:3], sums[3:10], sums[10:]))
+    k = 1.0 / (exposure * error**2)
+    # both are sums of squares, but for rounding
+    square = np.maximum(k * change + pairs, 0.0) / (flux + k)
+    return np.asarray(x * np.sqrt(exposure * square))
+
+
+def _at(polynomials: Array, x: Array) -> Array:
+    """Return polynomials of shape (order, mass) at each x, shape (mass, coupling)."""
+    out = np.zeros((polynomials.shape[-1], x.size))
+    for row in polynomials[::-1]:
+        out = out * x + row[:, None]
+    return out
+
+
 def rate_minimum(c1: Array, c2: Array, missing: float) -> Array:
     """Return the least distance of the prediction from a measured rate at each mass.
 

@@ -21,14 +21,16 @@ ORDERS = 3  # powers 0, 1, 2 of x = g^2
 
 
 def nuclear_weights(
-    charges: Array, mixing: float, loop: bool, proton: Array, neutron: float
+    charges: Array, neutrinos: Array, mixing: float, loop: bool, proton: Array, neutron: float
 ) -> Array:
     """Return the weights of the nuclear basis, shape (order, cevns.N_BASIS, flavor).
 
     Parameters
     ----------
     charges : shape (5,)
-        Q_u, Q_d, Q_e, Q_mu, Q_tau.
+        Q_u, Q_d, Q_e, Q_mu, Q_tau of the charged fermions; those of leptons drive the loop.
+    neutrinos : shape (3,)
+        Charges of nu_e, nu_mu, nu_tau: in a gauge symmetry those of the charged leptons.
     mixing
         eps/g, used unless ``loop``.
     loop
@@ -49,7 +51,7 @@ def nuclear_weights(
         tree_p -= E_CHARGE * mixing
     for f in range(3):
         g_p = proton[f]
-        q_nu = charges[2 + f]
+        q_nu = neutrinos[f]
         out[0, 0, f] = g_p * g_p
         out[0, 1, f] = 2.0 * g_p * neutron
         out[0, 2, f] = neutron * neutron
@@ -87,7 +89,7 @@ def universal_weights(kind: str, strength: float, proton: Array, neutron: float)
     proton, neutron
         See `nuclear_weights`.
     """
-    out = nuclear_weights(np.zeros(5), 0.0, False, proton, neutron)
+    out = nuclear_weights(np.zeros(5), np.zeros(3), 0.0, False, proton, neutron)
     if kind == "scalar":
         out[2, 27:30] = strength**2 * np.array([[1.0], [2.0], [1.0]])
     else:
@@ -95,7 +97,9 @@ def universal_weights(kind: str, strength: float, proton: Array, neutron: float)
     return out
 
 
-def electron_weights(charges: Array, mixing: float, loop: bool, sin2_theta_w: float) -> Array:
+def electron_weights(
+    charges: Array, neutrinos: Array, mixing: float, loop: bool, sin2_theta_w: float
+) -> Array:
     """Return the weights of the electron basis, shape (order, eves.N_BASIS, flavor).
 
     Parameters are those of `nuclear_weights`; g1 = sin^2 theta_W - 1/2 (+1 for nu_e) and
@@ -112,7 +116,7 @@ def electron_weights(charges: Array, mixing: float, loop: bool, sin2_theta_w: fl
     for f in range(3):
         g1 = sin2_theta_w - 0.5 + (1.0 if f == 0 else 0.0)
         g2 = sin2_theta_w
-        q_nu = charges[2 + f]
+        q_nu = neutrinos[f]
         linear = np.array([2.0 * g1, 2.0 * g2, -(g1 + g2)])
         out[0, 0, f] = g1 * g1
         out[0, 1, f] = g2 * g2

@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from lmltgrid import datafiles
+from lmltgrid.complaints import TABLE_PATTERN
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.registry import Registry
-from lmltgrid.spec import NonNegative, Positive, Spec, validate
+from lmltgrid.spec import NonNegative, Number, Positive, Spec, Whole, validate
+from lmltgrid.tables import measurement as measured
 
 Array = NDArray[np.float64]
 Channel = Literal["nr", "er"]
 EnergyScale = Literal["nuclear_recoil", "electron_equivalent"]
-Test = Literal["counting", "least-squares", "rate"]
+Test = Literal["counting", "least-squares", "rate", "flux", "counts"]
 Reaction = Literal["pp", "pep", "hep", "7Be", "7Be-862", "8B", "13N", "15O", "17F"]
 
 FOLDER: Final = "experiments"
@@ -52,7 +54,7 @@ class Window(Spec):
     minimum_threshold_kev: Positive
     maximum_kevee: Positive | None = None
     maximum_kev: Positive | None = None
-    log_bins: Annotated[int, Field(ge=1, le=1000)] = 1
+    log_bins: Annotated[Whole, Field(ge=1, le=1000)] = 1
 
 
 class Resolution(Spec):
@@ -78,8 +80,8 @@ class Quenching(Spec):
 class ChannelSpec(Spec):
     """One recoil channel: its efficiency table, and the fraction that passes further cuts."""
 
-    efficiency: Annotated[str, Field(pattern=r"^[\w.-]+\.csv$")] | None = None
-    acceptance: Annotated[float, Field(gt=0.0, le=1.0)]
+    efficiency: Annotated[str, Field(pattern=TABLE_PATTERN)] | None = None
+    acceptance: Annotated[Number, Field(gt=0.0, le=1.0)]
 
 
 class BackgroundSpec(Spec):
@@ -87,35 +89,13 @@ class BackgroundSpec(Spec):
 
     name: str
     flat_per_tonne_year_kev: NonNegative | None = None
-    table: Annotated[str, Field(pattern=r"^[\w.-]+\.csv$")] | None = None
+    table: Annotated[str, Field(pattern=TABLE_PATTERN)] | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         if (self.flat_per_tonne_year_kev is None) == (self.table is None):
             raise ValueError("exactly one of flat_per_tonne_year_kev, table is needed")
         return self
-
-
-class Measurement(Spec):
-    """A measured rate with its errors, and that of the prediction as a fraction of it (P20)."""
-
-    rate_per_tonne_year: Positive
-    error_per_tonne_year: Positive
-    theory_fraction: NonNegative
-    background_holds_neutrinos: bool = False
-
-    def pull(self, neutrinos: float, background: float) -> tuple[float, float]:
-        """Return measured less predicted rate, and the error of the difference.
-
-        Parameters
-        ----------
-        neutrinos, background
-            Predicted rates per tonne year; if the background holds the neutrinos of the Standard
-            Model already, they are not counted again.
-        """
-        predicted = background if self.background_holds_neutrinos else neutrinos + background
-        error = np.hypot(self.error_per_tonne_year, self.theory_fraction * predicted)
-        return self.rate_per_tonne_year - predicted, float(error)
 
 
 class ExperimentSpec(Spec):
@@ -137,7 +117,9 @@ class ExperimentSpec(Spec):
     window: Window
     resolution: Resolution | None = None
     quenching: Quenching | None = None
-    measurement: Measurement | None = None
+    measured_rate: measured.RateMeasurement | None = None
+    measured_flux: measured.FluxMeasurement | None = None
+    measured_counts: measured.CountMeasurement | None = None
     nr: ChannelSpec | None = None
     er: ChannelSpec | None = None
     background: tuple[BackgroundSpec, ...] = ()
@@ -164,13 +146,22 @@ class ExperimentSpec(Spec):
             raise ValueError("two channels on one energy scale need [quenching]; add it")
         if self.resolution and self.background and self.er is None:
             raise ValueError("a background is given without [er], whose efficiency it needs")
-        if (self.test == "rate") != (self.measurement is not None):
-            raise ValueError("test 'rate' and [measurement] go together; add or remove one")
         names = [entry.name for entry in self.background]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"background: {twice[0]!r} is given twice; rename one")
         return self
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        given = [name for name in measured.TABLES.values() if getattr(self, name) is not None]
+        measured.require(self.test, given, bool(self.background), self.window.log_bins)
+        return self
+
+    @property
+    def measurement(self) -> measured.Measurement | None:
+        """What was measured, for the tests that compare with it."""
+        return self.measured_rate or self.measured_flux or self.measured_counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +206,16 @@ class Experiment:
         return "nr" if self.spec.energy_scale == "nuclear_recoil" else "er"
 
     @property
+    def window_scale(self) -> EnergyScale:
+        """Energy scale of the analysis window: of reconstructed energy, or of true recoils."""
+        return SCALE_OF["er" if self.spec.resolution else self.channels[-1]]
+
+    @property
+    def warning(self) -> dict[str, str]:
+        """The caution of the experiment, if any, as an entry of settings."""
+        return {"caution": self.spec.caution} if self.spec.caution else {}
+
+    @property
     def unit(self) -> str:
         """Unit of the threshold, for people: keV_nr or keV_ee."""
         return UNIT_OF[self.spec.energy_scale]
@@ -247,6 +248,7 @@ class Experiment:
             "reactions": None if self.spec.reactions is None else list(self.spec.reactions),
             "exposure_tonne_year": self.spec.exposure_tonne_year,
             "background": list(self.background),
+            "measurement": measured.as_plain(self.spec.measurement),
         }
 
 
@@ -303,6 +305,8 @@ def _load(name: str, folder: Path | None) -> Experiment:
     where = f"{place}/{name}.toml"
     content = datafiles.parse_toml(read(f"{name}.toml"), where)
     spec = validate(ExperimentSpec, content, where)
+    # where the efficiency is one half is the nominal threshold, or anchors an extended one
+    peak = 0.5 if spec.resolution or spec.window.threshold_kev is None else 0.0
     efficiency: dict[Channel, Curve] = {}
     for channel in ("nr", "er"):
         entry: ChannelSpec | None = getattr(spec, channel)
@@ -311,7 +315,8 @@ def _load(name: str, folder: Path | None) -> Experiment:
         elif entry is not None and entry.efficiency is not None:
             text = f"{place}/{entry.efficiency}"
             column = COLUMN_OF[channel]
-            efficiency[channel] = _curve(read(entry.efficiency), column, "efficiency", text, 1.0)
+            table = read(entry.efficiency)
+            efficiency[channel] = _curve(table, column, "efficiency", text, 1.0, peak)
     background = {b.name: _background(b, read, place) for b in spec.background}
     experiment = Experiment(name, spec, efficiency, background, 0.0, files)
     tabulated = getattr(spec, experiment.scale_channel).efficiency is not None
@@ -353,6 +358,10 @@ def _read_user_file(folder: Path, file: str) -> bytes:
                 "tabulate it coarser"
             )
         return path.read_bytes()
+    except FileNotFoundError:
+        raise SpecificationError(
+            f"{path}: there is no such file; put it beside its experiment file, or correct the name"
+        ) from None
     except OSError as error:
         raise MachineError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
@@ -363,11 +372,13 @@ def _background(entry: BackgroundSpec, read: Any, place: str) -> Curve:
         return Curve(np.array([0.0, 1e4]), np.array([flat, flat]))
     text = f"{place}/{entry.table}"
     value = "rate_per_tonne_year_kev"
-    return _curve(read(entry.table), "recoil_energy_kevee", value, text, np.inf)
+    return _curve(read(entry.table), "recoil_energy_kevee", value, text, np.inf, 0.0)
 
 
-def _curve(content: bytes, column: str, value: str, where: str, maximum: float) -> Curve:
-    """Read a curve and check that its energies ascend and its values are in range."""
+def _curve(
+    content: bytes, column: str, value: str, where: str, maximum: float, peak: float
+) -> Curve:
+    """Read a curve; check that energies ascend, and that values are in range and reach a peak."""
     table = datafiles.parse_table(content, (column, value), where)
     energy, values = table[column], table[value]
     wrong = np.flatnonzero(np.diff(energy) <= 0.0)
@@ -383,7 +394,7 @@ def _curve(content: bytes, column: str, value: str, where: str, maximum: float) 
             f"{where}, line {row + 2}: {value} is {values[row]:g}; it must lie between 0 and "
             f"{maximum:g}; correct it"
         )
-    if energy.size < 2 or (maximum == 1.0 and values.max() < 0.5):
+    if energy.size < 2 or values.max() < peak:
         raise SpecificationError(
             f"{where}: {energy.size} rows, largest {value} {values.max():g}; at least two rows, "
             "and an efficiency that reaches 0.5, are needed; complete the table"

@@ -47,6 +47,9 @@ class Model:
         "vector", or "scalar" or "axial" with universal couplings.
     strength
         Coupling of a nucleon over that of a quark, for a scalar or axial mediator.
+    neutrinos
+        Charges of nu_e, nu_mu, nu_tau where they are not those of the charged leptons, as no gauge
+        symmetry would have them.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Model:
     anomaly_free: bool
     kind: str = "vector"
     strength: float = 0.0
+    neutrinos: tuple[float, float, float] | None = None
 
     def charge(self, fermion: str) -> float:
         """Return the charge of one of u, d, e, mu, tau."""
@@ -65,10 +69,16 @@ class Model:
     @property
     def neutrino_charges(self) -> NDArray[np.float64]:
         """Charges of nu_e, nu_mu, nu_tau, shape (3,)."""
-        return np.array(self.charges[2:])
+        return np.array(self.charges[2:] if self.neutrinos is None else self.neutrinos)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the model as plain data, for output and for a scan's identity."""
+        """Return the model as plain data, for output and for a scan's identity.
+
+        ``neutrinos`` is there only where neutrinos have charges of their own.
+        """
+        own: dict[str, Any] = {}
+        if self.neutrinos is not None:
+            own["neutrinos"] = dict(zip(FERMIONS[2:], self.neutrinos, strict=True))
         return {
             "name": self.name,
             "title": self.title,
@@ -78,6 +88,7 @@ class Model:
             "anomaly_free": self.anomaly_free,
             "kind": self.kind,
             "strength": self.strength,
+            **own,
         }
 
 
@@ -120,11 +131,13 @@ def build(
     charges: Mapping[str, Any],
     mixing: str | float,
     *,
+    neutrinos: Mapping[str, Any] | None = None,
     anomaly_free: bool | None = None,
     where: str = "model",
 ) -> Model:
     """Return a model after checking that its mixing makes sense for its charges.
 
+    ``neutrinos`` are their charges by flavor, e, mu, tau, where they are not those of ``charges``.
     ``anomaly_free`` is derived from the charges unless it is given.
 
     Raises
@@ -143,7 +156,11 @@ def build(
     all_charges = (q_u, q_d, q_e, q_mu, q_tau)
     if anomaly_free is None:
         anomaly_free = cancels_anomalies(all_charges)
-    return Model(name, title, all_charges, number, str(mixing), anomaly_free)
+    own = None
+    if neutrinos is not None:
+        nu_e, nu_mu, nu_tau = (float(Fraction(neutrinos.get(f, 0))) for f in FERMIONS[2:])
+        own = (nu_e, nu_mu, nu_tau)
+    return Model(name, title, all_charges, number, str(mixing), anomaly_free, neutrinos=own)
 
 
 def from_dict(content: Mapping[str, Any]) -> Model:
@@ -151,7 +168,8 @@ def from_dict(content: Mapping[str, Any]) -> Model:
     if content["kind"] != "vector":
         return _shipped(content["name"], dict(content))
     mixing = content["mixing"] if content["eps_over_g"] is None else content["eps_over_g"]
-    model = build(content["name"], content["title"], content["charges"], mixing)
+    own = content.get("neutrinos")
+    model = build(content["name"], content["title"], content["charges"], mixing, neutrinos=own)
     return replace(model, mixing_name=content["mixing"], anomaly_free=bool(content["anomaly_free"]))
 
 
@@ -207,9 +225,8 @@ def find(name: str, mixing: str | float | None = None, where: str = "model") -> 
             f"{where}: a mixing is given for {name}; only a vector mediator mixes with the photon; "
             "leave the mixing out"
         )
-    charges = dict(zip(FERMIONS, model.charges, strict=True))
-    free = model.anomaly_free
-    return build(name, model.title, charges, mixing, anomaly_free=free, where=where)
+    mixed = build(name, model.title, model.as_dict()["charges"], mixing, where=where)
+    return replace(mixed, anomaly_free=model.anomaly_free, neutrinos=model.neutrinos)
 
 
 def parse(text: str, mixing: str | float | None = None, where: str = "model") -> Model:
@@ -220,14 +237,30 @@ def parse(text: str, mixing: str | float | None = None, where: str = "model") ->
     UnknownNameError
         The catalog has no such model.
     SpecificationError
-        A charge is not a number, or the mixing does not fit the charges.
+        A charge is not a number or given twice, or the mixing does not fit the charges.
     """
     if "=" not in text:
         return find(text, mixing, where)
-    pairs = [part.partition("=") for part in text.split(",")]
-    content = {key.strip(): value.strip() for key, _, value in pairs}
-    charges = validate(Charges, content, where)
+    charges = validate(Charges, written_charges(text, where), where)
     return _of_charges(text.replace(" ", ""), charges, mixing, where)
+
+
+def written_charges(text: str, where: str = "model") -> dict[str, str]:
+    """Return the charges of ``e=1,mu=-2,tau=1`` by fermion, as text and unchecked.
+
+    Raises
+    ------
+    SpecificationError
+        A charge is given twice.
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    keys = [key.strip() for key, _, _ in pairs]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise SpecificationError(
+            f"{where}: {text!r} gives the charge of {twice!r} twice; each fermion has one; keep one"
+        )
+    return {key: value.strip() for key, (_, _, value) in zip(keys, pairs, strict=True)}
 
 
 def from_spec(spec: ModelSpec, mixing: str | float | None, where: str) -> Model:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from lmltgrid.analysis.limits import outlines
 from lmltgrid.errors import SpecificationError
 from lmltgrid.views.axes import Ends, even_ticks, hover_values
 from lmltgrid.views.frame import (
@@ -39,7 +40,6 @@ from lmltgrid.views.style import (
 )
 
 Array = NDArray[np.float64]
-Regions = Sequence[Mapping[str, Any]]
 
 LEVELS: Final = (2.0, 3.0, 5.0)
 MAXIMUM: Final = 10.0  # end of the color scale, standard deviations
@@ -56,7 +56,7 @@ def plane(
     band: bool = True,
     benchmarks: bool = True,
     intervals: xr.Dataset | None = None,
-    regions: Mapping[str, Any] | Regions = (),
+    regions: xr.Dataset | None = None,
     maximum: float = MAXIMUM,
 ) -> hv.Overlay:
     """Show a significance in the mass-coupling plane, with its contours.
@@ -98,7 +98,7 @@ def plane(
         outlines = branches(intervals, coupling[1])
         words = verdict_words(intervals.attrs)
         parts += filled(outlines, mass, coupling, words, "black", alpha=0.12)
-    if regions:
+    if regions is not None:
         parts.append(_exact(regions, mass, coupling))
     parts += _contours(data, values, wanted)
     if benchmarks:
@@ -220,9 +220,7 @@ def _contour_label(path: Array, border: Array, place: int, words: str) -> list[t
     return [(nearest[0], nearest[1], words)]
 
 
-def _exact(regions: Mapping[str, Any] | Regions, mass: Ends, coupling: Ends) -> hv.Curve:
-    words, found = "exact", regions
-    if isinstance(regions, Mapping):
-        words, found = f"exact, {verdict_words(regions['settings'])}", regions["regions"]
-    path = joined([one["points"] for one in cast(Regions, found)], border_of(mass, coupling))
+def _exact(regions: xr.Dataset, mass: Ends, coupling: Ends) -> hv.Curve:
+    words = ", ".join(filter(None, ("exact", verdict_words(regions.attrs))))
+    path = joined([points for _, points in outlines(regions)], border_of(mass, coupling))
     return line(hv.Curve(path, X, Y, label=words), "black", width=1.4)

@@ -6,8 +6,9 @@ for browsers, matplotlib for print.
 
 from __future__ import annotations
 
+from lmltgrid.views.discovery import discovery_lines
 from lmltgrid.views.limits import limits_lines
-from lmltgrid.views.lines import discovery_lines, spectra
+from lmltgrid.views.lines import spectra
 from lmltgrid.views.plane import plane
 from lmltgrid.views.save import html, png, save
 

@@ -44,6 +44,7 @@ CONVENTIONS: Final[dict[str, Callable[[Settings], str]]] = {
     "exposure": lambda one: f"{number(one['exposure'])} t yr",
     "metallicity": lambda one: f"Sun {one['metallicity']}",
     "oscillation": lambda one: f"oscillation {one['oscillation']}",
+    "flux_error": lambda one: f"8B flux known to {number(100 * one['flux_error'])} %",
 }
 
 

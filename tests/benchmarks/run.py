@@ -63,11 +63,11 @@ def our_plane() -> np.ndarray:
         catalog()["darwin-nr"],
         mass=MASSES,
         threshold=THRESHOLDS,
-        oscillation=oscillation("amaral2021"),
+        oscillation=[oscillation("amaral2021")],
     )
     coefficients = basis.coefficients(found, models.find("Lmu-Ltau", "amaral2021"))
     out = np.empty((THRESHOLDS.size, MASSES.size, COUPLINGS.size))
-    for row, values in zip(out, coefficients.values[0, :, 0], strict=True):
+    for row, values in zip(out, coefficients.values[0, 0, :, 0], strict=True):
         polynomial.rates(values, COUPLINGS**2, row)
     return out
 

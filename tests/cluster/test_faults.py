@@ -150,6 +150,9 @@ class TestSignals:
         assert fake_scan.attempts(Path(store.attrs["control"]), "slow") == finished
         assert status(store.path)["lease"] is None
         assert "Traceback" not in errors
+        ended = errors.splitlines()[-1]  # after the run: nothing is left to be aborted
+        assert "all that was computed is saved; resume" in ended
+        assert ("once more to abort" in errors) == (number is signal.SIGINT)
         report = run_scan(store.path, PLAIN, cluster.in_process())
         assert (report.ending, report.done_before) == ("complete", finished)
         assert fake_scan.chunk_bytes(store) == reference

@@ -172,6 +172,8 @@ def test_until_stops_and_saves(
     assert fake_scan.attempts(Path(store.attrs["control"]), "slow") == report.done_now
     with pytest.raises(StoppedError, match="resume"):
         report.require()
+    # the clock on the user's wall, to the second and with its zone
+    assert f" stopped at {soon.astimezone():%Y-%m-%d %H:%M:%S %Z}, all" in report.sentence
     assert run_scan(store.path, PLAIN, executor).ending == "complete"
     assert fake_scan.chunk_bytes(store) == reference
 

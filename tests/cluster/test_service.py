@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from lmltgrid import grid, service
-from lmltgrid.errors import MachineError, SpecificationError, VerificationError
+from lmltgrid import store as stores
+from lmltgrid.cli import main
+from lmltgrid.errors import MachineError, SpecificationError, StoppedError, VerificationError
 from lmltgrid.spec import read_spec
 
 SPEC = """
@@ -132,6 +138,70 @@ def test_verify_finds_a_flipped_bit_and_repair_mends_it(spec, tmp_path):
     service.resume(outcome.store, quiet=True)
     assert chunk_bytes(outcome.store) == before
     assert service.verify(outcome.store, deep=True)["ok"]
+
+
+def test_a_flipped_bit_in_what_is_drawn_is_told_in_one_sentence(spec, tmp_path):
+    """Its size is right, so only reading it finds the damage."""
+    outcome = service.run(spec, store=tmp_path / "a.zarr", quiet=True)
+    for path in (outcome.store / "grid/darwin-nr/significance/c").rglob("*"):
+        if path.is_file():
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(bytes(content))
+    words = f"{outcome.store}: the store cannot be read (.*'lmltgrid verify {outcome.store} --deep'"
+    with pytest.raises(VerificationError, match=words.replace("(", r"\(")):
+        service.resume(outcome.store, quiet=True)
+    figure = str(tmp_path / "plane.png")
+    call = ["plot", "plane", "--store", str(outcome.store), "--experiment", "darwin-nr"]
+    drawn = CliRunner().invoke(main, [*call, "--output", figure])
+    assert drawn.exit_code == 5, drawn.output
+    assert drawn.stderr.count("\n") == 1
+    assert f"lmltgrid: {outcome.store}: the store cannot be read" in drawn.stderr
+
+
+def test_the_slower_of_two_runs_is_told_so(spec, tmp_path, monkeypatch):
+    compute = grid.compute_moments
+
+    def beaten(plan):
+        moments = compute(plan)
+        stores.create_store(tmp_path / "a.zarr", service.layout(plan), moments)
+        return moments
+
+    monkeypatch.setattr(grid, "compute_moments", beaten)
+    with pytest.raises(
+        MachineError, match=r"a\.zarr: another run has created this store"
+    ) as caught:
+        service.run(spec, store=tmp_path / "a.zarr", quiet=True)
+    assert "wait for that run" in str(caught.value)
+
+
+def test_a_term_signal_before_there_is_a_store_ends_as_a_stop(spec, tmp_path, monkeypatch):
+    def stopped(plan):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5.0)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(grid, "compute_moments", stopped)
+    with pytest.raises(StoppedError, match="nothing is stored yet: run it again") as caught:
+        service.run(spec, store=tmp_path / "a.zarr", quiet=True)
+    assert caught.value.exit_code == 75
+    assert list(tmp_path.iterdir()) == [spec]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_term_signal_after_the_run_says_that_all_is_saved(spec, tmp_path, monkeypatch):
+    def stopped(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5.0)
+
+    monkeypatch.setattr("lmltgrid.summary.summarize", stopped)
+    with pytest.raises(StoppedError, match="all that was computed is saved; resume"):
+        service.run(spec, store=tmp_path / "a.zarr", quiet=True)
+    assert service.status(tmp_path / "a.zarr")["complete"]
+
+
+def test_a_far_end_is_none(spec, tmp_path):
+    assert service.run(spec, store=tmp_path / "a.zarr", until=1e12, quiet=True).exit_code == 0
 
 
 def test_a_machine_without_room_is_refused_before_anything_is_written(spec, tmp_path, monkeypatch):

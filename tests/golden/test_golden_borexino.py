@@ -14,7 +14,8 @@ import pytest
 import lmltgrid
 from lmltgrid.analysis import setup
 from lmltgrid.analysis.limits import as_lists
-from lmltgrid.tables.experiments import Measurement, catalog
+from lmltgrid.tables.experiments import catalog
+from lmltgrid.tables.measurement import RateMeasurement
 
 P20: dict[str, Any] = {"model": "Lmu-Ltau", "oscillation": "nufit40"}
 HEAVY = 1000.0  # MeV, far above the momentum transfer of 0.8 MeV
@@ -66,10 +67,10 @@ def test_bounds_of_both_phases(phase: int, metallicity: str, ours: float) -> Non
 def test_phase_1_is_the_stronger_if_both_lines_are_compared_with_it() -> None:
     """P20 section IV: "less constraining" data of phase II, if nothing tells the lines apart."""
     spec = catalog()["borexino-phase1"].spec
-    assert spec.measurement is not None
+    assert spec.measured_rate is not None
     setting = setup.conventions(mixing="amaral2020", **P20)
     found = setup.rates(catalog()["borexino-phase2"], setting, np.array([HEAVY]), None)
-    missing, error = spec.measurement.pull(float(found.null[0]), 0.0)
+    missing, error = spec.measured_rate.pull(float(found.null[0]), 0.0)
     c1, c2 = found.quadratic[0, :, 0]
     # both missing counts and interference are negative: the minimum is at the vertex or before it
     least = max(missing, -(c1**2) / (4.0 * c2)) - missing
@@ -91,17 +92,17 @@ def test_measured_rates_are_those_of_the_collaboration(
 ) -> None:
     """Counts per day and 100 t; statistical and (larger) systematic error in quadrature."""
     spec = catalog()[name].spec
-    assert spec.measurement is not None
+    assert spec.measured_rate is not None
     # the files have eight and six digits
-    rate, error = spec.measurement.rate_per_tonne_year, spec.measurement.error_per_tonne_year
+    rate, error = spec.measured_rate.rate_per_tonne_year, spec.measured_rate.error_per_tonne_year
     assert rate == pytest.approx(measured * PER_DAY_100_T, rel=1e-8)
     assert error == pytest.approx(np.hypot(*errors) * PER_DAY_100_T, rel=1e-5)
-    assert spec.measurement.theory_fraction == 0.058
+    assert spec.measured_rate.theory_fraction == 0.058
     assert (spec.test, spec.reactions) == ("rate", (reaction,))
 
 
 def test_a_pull_has_the_error_of_the_difference() -> None:
-    rate = Measurement(rate_per_tonne_year=10.0, error_per_tonne_year=3.0, theory_fraction=0.5)
+    rate = RateMeasurement(rate_per_tonne_year=10.0, error_per_tonne_year=3.0, theory_fraction=0.5)
     assert rate.pull(8.0, 0.0) == (2.0, 5.0)
     assert rate.pull(6.0, 2.0) == (2.0, 5.0)
     # a fitted background may hold the neutrinos of the Standard Model already

@@ -50,14 +50,14 @@ def moments(name: str, reactions: tuple[Reaction, ...] | None = None) -> xr.Data
     experiment = catalog()[name]
     spec = experiment.spec.model_copy(update={"reactions": reactions})
     return basis.compute(
-        replace(experiment, spec=spec), mass=MASSES, oscillation=oscillation("nufit60")
+        replace(experiment, spec=spec), mass=MASSES, oscillation=[oscillation("nufit60")]
     )
 
 
 def coefficients(name: str, model: str, couplings: Couplings = "low-energy") -> Array:
     """Counts per tonne year in powers of g^2, summed over bins, shape (order, mass)."""
     found = basis.coefficients(moments(name), models.find(model), couplings)
-    return np.asarray(found.sum("bin").values[0, 0])
+    return np.asarray(found.sum("bin").values[0, 0, 0])
 
 
 def edges(source: solar.SolarSource, kinks: list[float]) -> Array:
@@ -146,7 +146,7 @@ def test_boron_makes_nearly_all_counts_in_xenon() -> None:
             moments("lx22-xe-gen2-optimal", reactions), models.find("axial"), "low-energy"
         )
         .sum("bin")
-        .values[0, 0, 0, 0]
+        .values[0, 0, 0, 0, 0]
         for reactions in (("8B",), ("hep",), ("pp", "pep", "7Be", "13N", "15O", "17F"))
     }
     boron, hep, others = counts.values()
@@ -243,20 +243,20 @@ def test_the_stated_error_of_nuclear_recoils_is_honest(
     slope vanishes there.
     """
     thresholds = np.array([0.7, 1.0, 1.5, 2.0, 2.5, 2.9, 3.2, 3.3, 3.73, 3.83, 4.3, 5.0, 5.66])
-    given: dict[str, Any] = {"mass": MASSES[2:6], "oscillation": oscillation("nufit60")}
+    given: dict[str, Any] = {"mass": MASSES[2:6], "oscillation": [oscillation("nufit60")]}
     single = [basis.compute(catalog()[name], threshold=t[None], **given) for t in thresholds]
     monkeypatch.setattr(quadrature, "HIGH_RECOIL", 0.0)
     knots = np.concatenate([solar.solar_source(s, "GS98").energy for s in ("b8", "hep")])
-    kinks = np.concatenate([quadrature.endpoints("GS98", given["oscillation"]), knots])
+    kinks = np.concatenate([quadrature.endpoints("GS98", given["oscillation"][0]), knots])
     every = np.unique(kinks[kinks > 2.0])
     monkeypatch.setattr(quadrature, "endpoints", lambda *_, **__: every)
     monkeypatch.setattr(quadrature, "PANEL_NODES", 9)
     monkeypatch.setattr(quadrature, "NARROW_NODES", 5)
-    fine = basis.compute(catalog()[name], threshold=thresholds, **given)["nr"].values[0]
+    fine = basis.compute(catalog()[name], threshold=thresholds, **given)["nr"].values[0, 0]
     exact = np.abs(fine).max(axis=-1, keepdims=True)
     for i, dataset in enumerate(single):
         stated = dataset["nr_error"].values.item()
-        miss = np.abs(dataset["nr"].values[0, 0] - fine[i]) / exact[i]
+        miss = np.abs(dataset["nr"].values[0, 0, 0] - fine[i]) / exact[i]
         assert 0.0 < stated <= 1e-6, thresholds[i]
         assert miss.max() <= 1e-6, thresholds[i]
         # it compares two quadratures, so the true error may be somewhat larger

@@ -62,10 +62,12 @@ def counts(
         catalog()[name],
         mass=np.array([point.mass]),
         threshold=np.array([threshold]),
-        oscillation=oscillation(parameters),
+        oscillation=[oscillation(parameters)],
         atomic=atomic,
     )
-    c0, c1, c2 = basis.coefficients(dataset, models.find(model, "amaral2021")).values[0, 0, 0, :, 0]
+    c0, c1, c2 = basis.coefficients(dataset, models.find(model, "amaral2021")).values[
+        0, 0, 0, 0, :, 0
+    ]
     x = point.coupling**2
     without = float(c0 + dataset.background.values[0, 0])
     return without, float(without + x * (c1 + x * c2))

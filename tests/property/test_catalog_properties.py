@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lmltgrid import basis, detector
 from lmltgrid.analysis import criteria, setup
-from lmltgrid.analysis.criteria import Interval, Level
+from lmltgrid.analysis.level import Level
+from lmltgrid.analysis.roots import Interval
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.kernels.chisquare import least_squares, least_squares_sigma
 from lmltgrid.tables import nuclei
@@ -77,7 +78,7 @@ def moments_of(name: str):  # type: ignore[no-untyped-def]
     return basis.compute(
         catalog()[name],
         mass=np.array(masses_of(name)),
-        oscillation=oscillation("nufit60"),
+        oscillation=[oscillation("nufit60")],
         atomic=atomic_of(name),  # type: ignore[arg-type]
     )
 
@@ -130,7 +131,7 @@ def test_between_them_the_limit_rises_but_less_than_the_mass(name: str, model: s
 def test_more_exposure_excludes_smaller_couplings(name: str, model: str) -> None:
     own = catalog()[name].spec.exposure_tonne_year
     few, many = (excluded(name, model, exposure=own * f) for f in (1.0, 10.0))
-    if catalog()[name].spec.test == "rate":
+    if catalog()[name].spec.measurement is not None:  # at its own exposure
         assert few == many
         return
     for a, b in zip(few, many, strict=True):
@@ -156,8 +157,8 @@ def test_the_quadrature_of_the_counts_is_right_to_1e_6(name: str) -> None:
     for channel in catalog()[name].channels:
         setting = setup.conventions("B-L")
         weight = basis.weights(channel, setting.model, "msbar")[0]
-        counts = np.einsum("bkf,kf->b", moments[channel].values[0, 0, :, 0], weight)
-        error += float((moments[f"{channel}_error"].values[0, 0] * counts).sum())
+        counts = np.einsum("bkf,kf->b", moments[channel].values[0, 0, 0, :, 0], weight)
+        error += float((moments[f"{channel}_error"].values[0, 0, 0] * counts).sum())
     assert error / total < 1e-6
 
 
@@ -222,8 +223,10 @@ def test_solids_are_best_for_a_light_scalar(generation: str, kind: str) -> None:
     limit = first_excluded("scalar-lx22", generation, kind, 0)
     assert limit["si"] == min(limit.values())
     assert max(limit["ge"], limit["si"]) < limit["xe"]
-    slack = 1.05 if (generation, kind) == ("future", "nominal") else 1.0
-    assert limit["ge"] < slack * limit["ar"]
+    if (generation, kind) == ("future", "nominal"):
+        assert 1.0 < limit["ge"] / limit["ar"] < 1.05
+    else:
+        assert limit["ge"] < limit["ar"]
 
 
 @pytest.mark.parametrize(("generation", "kind"), SCENARIOS)
@@ -264,23 +267,26 @@ def test_xenon_is_best_for_a_heavy_axial(generation: str) -> None:
     """LX22 section 3.2: 47 % of xenon has spin, 8 % of Ge, 5 % of Si.
 
     With the thresholds of Table 1 it holds above the momentum transfer and at 1 keV; a light one is
-    enhanced at recoils that xenon does not see, and there solids are before it.
+    enhanced at recoils that xenon does not see, and above 3.5 keV it sees but hep: there solids are
+    before it.
     """
-    mass = 1000.0
-    limit = {}
-    for target in ("xe", "ge", "si"):
-        found = setup.rates(
-            catalog()[f"lx22-{target}-{generation}-optimal"],
-            setup.conventions("axial"),
-            np.array([mass]),
-            None,
-        )
-        experiment = catalog()[f"lx22-{target}-{generation}-optimal"]
-        own = experiment.spec.exposure_tonne_year
-        limit[target] = criteria.intervals(experiment, found, own, Level())[0][0][0]
-    assert limit["xe"] < limit["si"] < limit["ge"]
-    light = first_excluded("axial", generation, "optimal", 0)
-    assert light["si"] < light["ge"] < light["xe"]
+    limit = {
+        (target, kind): limit_of_an_axial(f"lx22-{target}-{generation}-{kind}", 1000.0)
+        for target in ("xe", "ge", "si")
+        for kind in ("nominal", "optimal")
+    }
+    assert limit["xe", "optimal"] < limit["si", "optimal"] < limit["ge", "optimal"]
+    assert limit["si", "nominal"] < limit["ge", "nominal"] < limit["xe", "nominal"]
+    for kind in ("nominal", "optimal"):
+        light = first_excluded("axial", generation, kind, 0)
+        assert light["si"] < light["ge"] < light["xe"]
+
+
+def limit_of_an_axial(name: str, mass: float) -> float:
+    experiment = catalog()[name]
+    found = setup.rates(experiment, setup.conventions("axial"), np.array([mass]), None)
+    own = experiment.spec.exposure_tonne_year
+    return criteria.intervals(experiment, found, own, Level())[0][0][0]
 
 
 @pytest.mark.parametrize(("generation", "kind"), SCENARIOS)

@@ -334,7 +334,7 @@ def ours(setup: Setup) -> tuple[Array, float]:
         mass=MASSES,
         threshold=np.array([setup.threshold]),
         metallicity=(setup.metallicity,),
-        oscillation=oscillation(setup.oscillation),
+        oscillation=[oscillation(setup.oscillation)],
         atomic=setup.atomic,
     )
     stated = float(dataset[f"{setup.channel}_error"].values.item())
@@ -344,9 +344,9 @@ def ours(setup: Setup) -> tuple[Array, float]:
         for model in MODELS
         if setup.channel == "nr" or model.kind == "vector"
     }
-    counts = [c[MODELS[0]].values[0, 0, 0, 0, 0]]
+    counts = [c[MODELS[0]].values[0, 0, 0, 0, 0, 0]]
     for model, mass, g in CASES:
-        c1, c2 = c[model].sel(mass=mass).values[0, 0, 0, 1:] if model in c else (0.0, 0.0)
+        c1, c2 = c[model].sel(mass=mass).values[0, 0, 0, 0, 1:] if model in c else (0.0, 0.0)
         counts.append(g**2 * (c1 + g**2 * c2))
     return np.array(counts), stated
 

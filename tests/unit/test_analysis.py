@@ -69,11 +69,12 @@ def test_contours_close_and_pass_through_the_limits():
     masses = np.geomspace(1.0, 300.0, 12)
     found = limits.contours(mass=masses, coupling=[1e-5, 1e-2], model="Lmu", **DARWIN, **P21)
     exact = limits.limits(mass=masses, model="Lmu", **DARWIN, **P21)
-    kinds = {region["kind"] for region in found["regions"]}
-    assert kinds == {"excess", "deficit"}
+    assert found["mass"].dims == found["coupling"].dims == ("region", "vertex")
+    assert (found["mass"].attrs["units"], found.attrs["model"]) == ("MeV", "Lmu")
+    assert set(found["kind"].values) == {"excess", "deficit"}
+    assert found["mass"].isnull().any()  # outlines of different lengths
     ends = np.concatenate([exact["low"].values.ravel(), exact["high"].values.ravel()])
-    for region in found["regions"]:
-        outline = region["points"]
+    for _, outline in limits.outlines(found):
         np.testing.assert_array_equal(outline[0], outline[-1])
         assert outline[:, 1].min() >= 1e-5
         assert outline[:, 1].max() <= 1e-2
@@ -82,10 +83,16 @@ def test_contours_close_and_pass_through_the_limits():
         assert all(np.isclose(ends, g, rtol=1e-12).any() for g in inner)
 
 
+def test_no_region_is_an_empty_dataset():
+    found = limits.contours(mass=[1.0, 300.0], coupling=[1e-9, 1e-8], **DARWIN, **P21)
+    assert dict(found.sizes) == {"region": 0, "vertex": 0}
+    assert limits.outlines(found) == []
+
+
 def test_a_region_ends_where_its_branch_leaves_the_plane():
     found = limits.contours(mass=[1.0, 300.0], coupling=[1e-5, 1e-3], **DARWIN, **P21)
-    (region,) = found["regions"]
-    tip = region["points"][:, 0].max()
+    assert found.sizes["region"] == 1
+    tip = float(found["mass"].max())
     assert 1.0 < tip < 300.0
     at_tip = limits.limits(mass=[tip], **DARWIN, **P21)
     # the bisection stops at 1/4096 of the step in log mass
@@ -158,3 +165,12 @@ def test_benchmarks_of_p21_lie_in_the_band(mass, coupling, pull):
     value, error = points.DELTA_A_MU["P21"]
     shift = (points.delta_a_mu(mass, coupling) * 1e11 - value) / error
     assert float(shift) == pytest.approx(pull, abs=0.01)
+
+
+def test_another_exposure_than_that_of_a_measurement_is_refused() -> None:
+    with pytest.raises(SpecificationError) as caught:
+        limits.limits("xenonnt-8b-2026", mass=[10.0], exposure=100.0)
+    assert str(caught.value) == (
+        "exposure: 100 tonne year is given for xenonnt-8b-2026, which measured in 6.76666 tonne "
+        "year; leave it out"
+    )

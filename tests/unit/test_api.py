@@ -13,8 +13,9 @@ import lmltgrid
 from lmltgrid.errors import SpecificationError
 
 PUBLIC = {
+    *("oscillations", "delta_a_mu", "muon_band"),
     *("load_spec", "run", "resume", "open", "virtual"),
-    *("events", "spectrum", "moments", "limits", "contours", "discovery"),
+    *("events", "spectrum", "moments", "limits", "contours", "discovery", "envelope"),
 }
 
 SCAN = """
@@ -58,6 +59,20 @@ def test_answers_are_labeled() -> None:
     assert found["mass"].attrs["units"] == "MeV"
     assert found.attrs["model"] == "Lmu-Ltau"
     assert found.attrs["oscillation"] == "nufit60"
+
+
+def test_muon_g_minus_2_and_oscillations_are_public() -> None:
+    one = lmltgrid.delta_a_mu([15.0, 100.0], 5e-4)
+    assert one.shape == (2,)
+    low, middle, high = lmltgrid.muon_band([15.0])
+    assert lmltgrid.delta_a_mu([15.0], middle) == pytest.approx([251e-11])  # P21's difference
+    assert low[0] < middle[0] < high[0]
+    found = lmltgrid.oscillations("8B", energy=[10.0])
+    assert (found["p_e"] + found["p_mu"] + found["p_tau"]).item() == pytest.approx(1.0)
+    with pytest.raises(SpecificationError, match="mass: -1 is given"):
+        lmltgrid.delta_a_mu([-1.0], 5e-4)
+    with pytest.raises(SpecificationError, match="unknown measurement 'P19'"):
+        lmltgrid.muon_band([15.0], measurement="P19")
 
 
 def test_moments_serve_every_model() -> None:

@@ -182,8 +182,9 @@ def test_basis_and_weights_are_the_square_of_the_full_charge(
     ).reshape(1, 1, -1)
     powers = (3 * cevns.POWERS[0], 3 * cevns.POWERS[1], 3 * cevns.POWERS[2])
     scaled = fold.at_mass(spectra, np.array([[q2]]), mass, cevns.PROPAGATOR, powers)
+    own = np.array(charges)
     weights = polynomial.nuclear_weights(
-        np.array(charges), mixing or 0.0, mixing is None, np.full(3, g_p), g_n
+        own, own[2:], mixing or 0.0, mixing is None, np.full(3, g_p), g_n
     )
     orders = np.einsum("okf,kf->of", weights, scaled.reshape(cevns.N_BASIS, 3))
 

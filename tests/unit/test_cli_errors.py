@@ -16,7 +16,7 @@ from cli_calls import POINT, invoke, refused
 
 from lmltgrid import __version__, errors, service
 from lmltgrid.cli import main
-from lmltgrid.cli.options import Numbers, Positive, Until
+from lmltgrid.cli.options import Models, Numbers, Positive, Until
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,11 @@ def test_bad_numbers_are_refused_by_name(value: str, words: str) -> None:
         (("events", *POINT, "--mixing", "lop"), 3, "did you mean 'loop'?"),
         (("events", *POINT, "--mixing", "nan"), 3, "eps/g must be finite"),
         (("events", *POINT, "--model", "B-L", "--mixing", "loop"), 3, "purely leptonic"),
+        (("events", *POINT, "--model", "u=1,u=2"), 3, "'u=1,u=2' gives the charge of 'u' twice"),
+        (("plot", "plane", "--model", "e=1,e=2"), 3, "gives the charge of 'e' twice"),
+        (("plot", "plane", "--model", "e=1,x=2"), 3, "charges.x: unknown key"),
+        (("plot", "limits", "--model", "Lmu,Lmu"), 2, "--model: 'Lmu' is given twice"),
+        (("plot", "limits", "--model", "Lmu,,e=1"), 2, "holds an empty name"),
         (("events", *POINT, "--atomic", "bound"), 3, "unknown atomic"),
         (("events", *POINT, "--couplings", "msba"), 3, "did you mean 'msbar'?"),
         (("events", *POINT, "--threshold", "0.1"), 3, "valid from 0.7 keV_nr"),
@@ -218,6 +223,18 @@ def test_ranges_are_logarithmic_with_exact_ends() -> None:
 )
 def test_until_as_a_duration(text: str, seconds: float) -> None:
     assert Until().convert(text, None, None) == seconds
+
+
+def test_models_by_name_and_by_charges() -> None:
+    """Charges that follow each other are one mediator."""
+    for text, names in {
+        "Lmu": ["Lmu"],
+        "Lmu, B-L": ["Lmu", "B-L"],
+        "e=1,mu=-1": ["e=1,mu=-1"],
+        "Lmu,e=1,mu=-1/3,B-L": ["Lmu", "e=1,mu=-1/3", "B-L"],
+        "e=1,mu=-1;mu=1,tau=-1": ["e=1,mu=-1", "mu=1,tau=-1"],
+    }.items():
+        assert Models().convert(text, None, None) == names
 
 
 def test_until_as_an_hour_is_within_a_day() -> None:

@@ -119,6 +119,19 @@ def test_plane_on_the_fly_is_that_of_the_store(drawn: dict[str, Any], store: Non
     assert drawn["plane"]["significance"].values == pytest.approx(stored, rel=1e-5)
 
 
+@pytest.mark.parametrize("mixing", [(), ("--mixing", "0.25")])
+def test_plane_of_charges_is_that_of_the_model(
+    drawn: dict[str, Any], mixing: tuple[str, ...]
+) -> None:
+    same = ("plot", "plane", "--mass", "1:100:3", "--coupling", "1e-5:1e-2:3", *mixing)
+    used = answer(*same, "--model", "mu=1, tau=-1")["settings"]
+    assert used["model"] == "mu=1,tau=-1"
+    own = drawn["plane"]["significance"].values
+    named = answer(*same, "--model", "Lmu-Ltau")["settings"]
+    assert used["mixing"] == named["mixing"]
+    assert own.tolist() == drawn["plane"]["significance"].values.tolist()
+
+
 def test_spectra_of_points_and_models(drawn: dict[str, Any]) -> None:
     more = ("--model", "Lmu-Ltau,Lmu", "--recoil-energy", "0.1,1")
     used = answer("plot", "spectrum", "--benchmark", "BP1,BP4", *more, *PAPER)["settings"]

@@ -71,7 +71,8 @@ def test_a_scan_that_is_run_looked_at_and_verified(tmp_path: Path) -> None:
 
 
 def test_verification_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"ok": False, "problems": ["unit 3 is short"], "units": 5, "finished": 4}
+    found: dict[str, object] = {"ok": False, "problems": ["unit 3 is short"], "strays": []}
+    found |= {"units": 5, "finished": 4}
     monkeypatch.setattr(service, "verify", lambda *_, **__: found | {"recomputed": 0})
     monkeypatch.setattr(service, "repair", lambda _: 1)
     result = invoke("verify", "x.zarr")
@@ -82,10 +83,17 @@ def test_verification_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     repaired = invoke("verify", "x.zarr", "--repair")
     assert repaired.exit_code == 4
     assert "resume x.zarr" in repaired.stderr
+    stray = {"problems": ["x.json: a stray file"], "strays": ["x.json"], "recomputed": 0}
+    monkeypatch.setattr(service, "verify", lambda *_, **__: found | stray)
+    assert "damaged: x.json: a stray file" in invoke("verify", "x.zarr").stdout
+    removed = invoke("verify", "x.zarr", "--repair")
+    assert removed.exit_code == 0
+    assert removed.stderr == "lmltgrid: x.zarr: 1 stray file(s) removed\n"
 
 
 def test_status_of_a_scan_with_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = {"type": "ValueError", "message": "no\nroot", "coordinates": {"mass": "1 to 3"}}
+    holder = {"pid": 7, "host": "node1", "since": "noon", "machine": "abc", "token": "def"}
     found = {
         "created": "today",
         "units": 3,
@@ -93,18 +101,24 @@ def test_status_of_a_scan_with_failures(monkeypatch: pytest.MonkeyPatch) -> None
         "bytes": 2**21,
         "groups": {"grid/darwin-nr": {"units": 3, "done": 2}},
         "failed": {1: failure},
-        "lease": {"pid": 7},
+        "lease": holder | {"stale": False, "why": ""},
         "complete": False,
     }
     monkeypatch.setattr(service, "status", lambda _: found)
     text = invoke("status", "x.zarr").stdout
     assert "2 of 3 units, 2.0 MiB; 'lmltgrid resume x.zarr' computes the rest." in text
     assert "failed: unit 1: ValueError: no root (mass 1 to 3)" in text
-    assert "in use by pid 7" in text
+    assert "in use by process 7 on node1, since noon." in text
+    gone = holder | {"stale": True, "why": "that process is dead"}
+    monkeypatch.setattr(service, "status", lambda _: found | {"lease": gone})
+    assert (
+        "not in use: the run that held it is gone (process 7 on node1, since noon: that process is "
+        "dead); resume takes over."
+    ) in invoke("status", "x.zarr").stdout
 
 
 def test_summary_has_one_table_for_each_experiment_and_question() -> None:
-    case = {"model": "Lmu", "metallicity": "GS98", "unit": "keV_nr"}
+    case = {"model": "Lmu", "metallicity": "GS98", "oscillation": "nufit60", "unit": "keV_nr"}
     limit = case | {"sided": "two", "cl": 0.9, "exposure": 200.0, "threshold": 1.0}
     limit |= {"mass": [1.0, 2.0], "excluded": [[[1e-4, 2e-4], [3e-4, None]], []]}
     line = case | {"benchmark": "BP1", "mass": 15.0, "coupling": 5e-4}

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc
 
 from lmltgrid.analysis import criteria
-from lmltgrid.analysis.criteria import Interval, Level
+from lmltgrid.analysis.level import Level
+from lmltgrid.analysis.roots import Interval
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.errors import SpecificationError, UnknownNameError
 from lmltgrid.kernels.chisquare import least_squares
 from lmltgrid.state import GridState, evaluate
-from lmltgrid.tables.experiments import Experiment, Measurement, catalog
+from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables.measurement import RateMeasurement
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -55,7 +57,7 @@ def statistic(experiment: Experiment, rates: Rates, mass: int, x: Array) -> Arra
     change = x * (c1 + x * c2)
     if experiment.spec.test == "least-squares":
         return np.asarray(EXPOSURE * (change**2 / (c0 + rates.background[0][:, None])).sum(axis=0))
-    measured = experiment.spec.measurement
+    measured = experiment.spec.measured_rate
     assert measured is not None
     predicted = float((c0[:, 0] + rates.background[0]).sum())
     error = np.hypot(measured.error_per_tonne_year, measured.theory_fraction * predicted)
@@ -66,12 +68,12 @@ def statistic(experiment: Experiment, rates: Rates, mass: int, x: Array) -> Arra
 def measured(rates: Rates, missing: float) -> Experiment:
     """An experiment that measured the expected rate and a part ``missing`` of it more."""
     base = catalog()[RATE]
-    rate = Measurement(
+    rate = RateMeasurement(
         rate_per_tonne_year=float(rates.null[0]) * (1.0 + missing),
         error_per_tonne_year=0.04 * float(rates.null[0]),
         theory_fraction=0.05,
     )
-    return replace(base, spec=base.spec.model_copy(update={"measurement": rate}))
+    return replace(base, spec=base.spec.model_copy(update={"measured_rate": rate}))
 
 
 def cases() -> list[tuple[Experiment, Rates]]:
@@ -107,7 +109,7 @@ def near_an_end(x: Array, found: list[Interval]) -> Mask:
 def minimum(experiment: Experiment, rates: Rates, mass: int) -> float:
     """The least chi-square: without coupling, where its slope is zero, or where it is zero."""
     candidates = [0.0]
-    measurement = experiment.spec.measurement
+    measurement = experiment.spec.measured_rate
     if measurement is not None:
         _, c1, c2 = rates.coefficients[0, :, :, mass].sum(axis=0)
         missing = measurement.rate_per_tonne_year - float(rates.null[0])
@@ -221,20 +223,25 @@ def grid_of(rates: Rates, experiment: Experiment, coupling: Array) -> Array:
     """The significance of a grid made of the same rates, shape (exposure, mass, coupling)."""
     least = experiment.spec.test == "least-squares"
     state = GridState(
-        coefficients=rates.coefficients.sum(axis=1)[None, None],
+        coefficients=rates.coefficients.sum(axis=1)[None, None, None],
+        boron=None,
         background=rates.background.sum(axis=1),
         exposure=np.array([EXPOSURE, 4.0 * EXPOSURE]),
         coupling=coupling,
         test="exclusion",
         sided="two",
         statistic=experiment.spec.test,
-        chi2=least_squares(rates.coefficients, rates.background)[None, None] if least else None,
+        sums=least_squares(rates.coefficients, rates.background)[None, None, None]
+        if least
+        else None,
+        own_exposure=EXPOSURE,
+        flux_error=None,
         measurement=experiment.spec.measurement,
         dtype="float64",
     )
-    sizes = (1, 1, 1, 2, rates.coefficients.shape[-1], coupling.size)
+    sizes = (1, 1, 1, 1, 2, rates.coefficients.shape[-1], coupling.size)
     found = evaluate(state, tuple(slice(0, n) for n in sizes))["significance"]
-    return np.asarray(found[0, 0, 0], dtype=np.float64)
+    return np.asarray(found[0, 0, 0, 0], dtype=np.float64)
 
 
 @pytest.mark.parametrize("strip", [False, True])

@@ -335,7 +335,12 @@ def test_a_background_without_resolution_is_what_is_counted() -> None:
             "5.8 keV_nr is given for lx22-xe-gen2-nominal; its window ends at 5.76965 keV_nr; "
             "lower the threshold",
         ),
-        ("borexino-phase1", 700.0, "700 keV_ee is given for borexino-phase1; its window ends at"),
+        (
+            "xenonnt-8b-2026",
+            5.0,
+            "5 keV_nr is given for xenonnt-8b-2026, which measured from 0.5 keV_nr; leave the "
+            "threshold out",
+        ),
     ],
 )
 def test_thresholds_outside_the_model_are_refused(name: str, value: float, message: str) -> None:

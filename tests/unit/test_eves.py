@@ -42,7 +42,9 @@ def orders(
     powers = (3 * eves.POWERS[0], 3 * eves.POWERS[1], 3 * eves.POWERS[2])
     q2 = np.array([[2.0 * M_ELECTRON * recoil]])
     scaled = fold.at_mass(spectra, q2, mass, eves.PROPAGATOR, powers)
-    weights = polynomial.electron_weights(np.array(charges), mixing or 0.0, mixing is None, SIN2)
+    weights = polynomial.electron_weights(
+        np.array(charges), np.array(charges[2:]), mixing or 0.0, mixing is None, SIN2
+    )
     out: Array = np.einsum("okf,kf->of", weights, scaled.reshape(eves.N_BASIS, 3))
     return out
 

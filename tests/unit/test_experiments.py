@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lmltgrid import basis, datafiles, detector
-from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
+from lmltgrid.errors import LmltgridError, SpecificationError, VerificationError
 from lmltgrid.tables import experiments, models
 from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.oscillation import oscillation
@@ -133,7 +133,7 @@ def test_a_user_s_experiment_works_like_a_shipped_one(own: Folder) -> None:
     assert (
         mine.files["mine.toml"] == hashlib.sha256((folder / "mine.toml").read_bytes()).hexdigest()
     )
-    given = {"mass": np.array([15.0]), "oscillation": oscillation("nufit60")}
+    given = {"mass": np.array([15.0]), "oscillation": [oscillation("nufit60")]}
     counts = [
         basis.coefficients(
             basis.compute(e, threshold=np.array([5.0]), **given),  # type: ignore[arg-type]
@@ -192,42 +192,50 @@ def test_a_folder_that_is_not_one_is_refused(tmp_path: Path) -> None:
         (
             '"counting"',
             '"rate"',
-            "test 'rate' and [measurement] go together; add or remove one",
+            "test 'rate' goes with [measured_rate], and none is given; change the test, or the table",
         ),
         (
             "[quenching]",
-            "[measurement]\nrate_per_tonne_year = 1\nerror_per_tonne_year = 1\n"
+            "[measured_rate]\nrate_per_tonne_year = 1\nerror_per_tonne_year = 1\n"
             "theory_fraction = 0\n[quenching]",
-            "test 'rate' and [measurement] go together; add or remove one",
+            "test 'counting' goes with no measurement, and [measured_rate] is given; change the test,",
         ),
-        ('"counting"', '"chi2"', "test: given 'chi2'; input should be 'counting', 'least-squares'"),
-        ("[window]", "[window]\nlog_bins = 0", "window.log_bins: given 0; input should be greater"),
-        ("[window]", "[window]\nlog_bins = 1001", "window.log_bins: given 1001; input should be"),
+        ('"counting"', '"chi2"', "test: given 'chi2'; allowed: 'counting', 'least-squares'"),
+        ("[window]", "[window]\nlog_bins = 0", "window.log_bins: given 0; a number of at least 1"),
+        (
+            "[window]",
+            "[window]\nlog_bins = 1001",
+            "window.log_bins: given 1001; a number of at most",
+        ),
         (
             'source = "solar"',
             'source = "solar"\nreactions = ["9Be"]',
-            "reactions.0: given '9Be'; input should be 'pp', 'pep', 'hep', '7Be', '7Be-862',",
+            "reactions.0: given '9Be'; allowed: 'pp', 'pep', 'hep', '7Be', '7Be-862',",
         ),
-        ('target = "Xe"', 'target = "Xenon"', "target: given 'Xenon'; input should be 'Si', 'Ar',"),
-        ('source = "solar"', 'source = "sun"', "source: given 'sun'; input should be 'solar'"),
+        ('target = "Xe"', 'target = "Xenon"', "target: given 'Xenon'; allowed: 'Si', 'Ar',"),
+        ('source = "solar"', 'source = "sun"', "source: given 'sun'; allowed: 'solar'"),
         ("[er]", "[eer]", "eer: unknown key; did you mean 'er'? Allowed: title, reference, note,"),
         (
             "a = 0.31",
             "a = -0.31",
-            "resolution.a: given -0.31; input should be greater than or equal",
+            "resolution.a: given -0.31; a number of at least 0",
         ),
         (
             "a = 0.31\nb = 0.0037",
             "a = 0\nb = 0",
             "resolution: a and b are both zero; give the width of the resolution",
         ),
-        ("k = 0.1735", "k = 0", "quenching.k: given 0; input should be greater than 0; correct it"),
-        ("acceptance = 1.0", "acceptance = 1.5", "nr.acceptance: given 1.5; input should be less"),
-        ("acceptance = 1.0", "acceptance = 0", "nr.acceptance: given 0; input should be greater"),
-        (f'"{NR_TABLE}"', '"../x.csv"', "nr.efficiency: given '../x.csv'; string should match"),
-        (f'"{NR_TABLE}"', '"/x.csv"', "nr.efficiency: given '/x.csv'; string should match"),
-        ("= 30.0", "= nan", "window.maximum_kevee: given nan; input should be a finite number"),
-        ("200.0", "-1", "exposure_tonne_year: given -1; input should be greater than 0"),
+        ("k = 0.1735", "k = 0", "quenching.k: given 0; a number above 0 is needed; correct it"),
+        (
+            "acceptance = 1.0",
+            "acceptance = 1.5",
+            "nr.acceptance: given 1.5; a number of at most 1 is",
+        ),
+        ("acceptance = 1.0", "acceptance = 0", "nr.acceptance: given 0; a number above 0 is"),
+        (f'"{NR_TABLE}"', '"../x.csv"', "nr.efficiency: given '../x.csv'; a file name that ends"),
+        (f'"{NR_TABLE}"', '"/x.csv"', "nr.efficiency: given '/x.csv'; a file name that ends"),
+        ("= 30.0", "= nan", "window.maximum_kevee: given nan; a finite number"),
+        ("200.0", "-1", "exposure_tonne_year: given -1; a number above 0 is needed"),
         (
             "minimum_threshold_kev = 0.106",
             "minimum_threshold_kev = 2",
@@ -237,14 +245,14 @@ def test_a_folder_that_is_not_one_is_refused(tmp_path: Path) -> None:
         (
             "flat_per_tonne_year_kev = 1.8444",
             "flat_per_tonne_year_kev = -1",
-            "background.0.flat_per_tonne_year_kev: given -1; input should be greater than",
+            "background.0.flat_per_tonne_year_kev: given -1; a number of at least 0",
         ),
         (
             "flat_per_tonne_year_kev = 1.8444",
             "",
             "background.0: exactly one of flat_per_tonne_year_kev, table is needed",
         ),
-        ('"electron_equivalent"', '"ee"', "energy_scale: given 'ee'; input should be 'nuclear_rec"),
+        ('"electron_equivalent"', '"ee"', "energy_scale: given 'ee'; allowed: 'nuclear_rec"),
         ("title =", "title", "not valid TOML: "),
         ("exposure_tonne_year = 200.0", "exposure_tonne_year = true", "exposure_tonne_year: "),
         ('name = "136Xe double beta"', 'name = "materials, radon, krypton"', "background"),
@@ -351,8 +359,10 @@ def test_a_table_may_not_lead_out_of_the_folder(
 def test_a_missing_or_oversized_table_is_refused(own: Folder) -> None:
     folder = own("", "")
     (folder / NR_TABLE).unlink()
-    with pytest.raises(MachineError, match=r"cannot be read \(No such file or directory\); check"):
-        catalog(folder)
+    assert refusal(folder) == (
+        f"{folder / NR_TABLE}: there is no such file; put it beside its experiment file, or correct "
+        "the name"
+    )
     (folder / NR_TABLE).write_bytes(b"0" * (datafiles.MAX_TABLE_BYTES + 1))
     assert "8388609 bytes; 8388608 are allowed; tabulate it coarser" in refusal(folder)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import chi2, norm
 
 from lmltgrid import grid
+from lmltgrid.analysis.limits import as_lists, limits
 from lmltgrid.errors import MachineError, SpecificationError, UnknownNameError
 from lmltgrid.kernels.poisson import z_discovery, z_exclusion
 from lmltgrid.spec import ScanSpec, validate
 from lmltgrid.state import evaluate, make_state
+from lmltgrid.tables.experiments import catalog
 
 SMALL = {
     "models": ["Lmu-Ltau", "Lmu"],
@@ -43,10 +46,10 @@ def test_counts_are_exposure_times_the_quadratic():
     plan = plan_of()
     state, chunk = fill(plan)
     x = plan.spec.coupling.points() ** 2
-    c = state.coefficients[1, 0, 1][:, 2]  # Lmu, GS98, 3 keV, 100 MeV
+    c = state.coefficients[1, 0, 0, 1][:, 2]  # Lmu, GS98, 3 keV, 100 MeV
     expected = 200.0 * (c[0] + state.background[1] + x * (c[1] + x * c[2]))
     # the same sum in another order
-    assert chunk["counts"][1, 0, 1, 1, 2] == pytest.approx(expected, rel=1e-14)
+    assert chunk["counts"][1, 0, 0, 1, 1, 2] == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.parametrize("test", ["discovery", "exclusion"])
@@ -55,8 +58,8 @@ def test_significance_is_that_of_the_scalar_kernel(test, sided):
     plan = plan_of(statistic={"test": test, "sided": sided})
     state, chunk = fill(plan)
     scalar = z_discovery if test == "discovery" else z_exclusion
-    null = state.exposure * (state.coefficients[0, 0, 0, 0, 0] + state.background[0])
-    counts, found = chunk["counts"][0, 0, 0], chunk["significance"][0, 0, 0]
+    null = state.exposure * (state.coefficients[0, 0, 0, 0, 0, 0] + state.background[0])
+    counts, found = chunk["counts"][0, 0, 0, 0], chunk["significance"][0, 0, 0, 0]
     for place in np.ndindex(counts.shape):
         exact = scalar(counts[place], null[place[0]], sided == "two")
         # 1e-11 is the accuracy of the tables in the count
@@ -82,7 +85,7 @@ def test_chunks_hold_whole_planes_and_keep_the_wanted_size():
         run={"chunk_mb": 4.0},
     )
     chunks = plan.chunks(plan.experiments[0])
-    assert chunks == (1, 1, 1, 26, 200, 200)  # 26 planes of 160 kB
+    assert chunks == (1, 1, 1, 1, 26, 200, 200)  # 26 planes of 160 kB
     assert plan.points == 2 * 2 * 40 * 200 * 200
 
 
@@ -142,3 +145,60 @@ def test_moments_that_do_not_fit_are_refused():
     with pytest.raises(MachineError, match="take fewer masses or thresholds") as caught:
         plan_of(mass=axis, threshold=thresholds)
     assert caught.value.exit_code == 6
+
+
+def test_oscillation_parameters_are_an_axis():
+    plan = plan_of(oscillation=["amaral2021", "nufit60"])
+    assert plan.coordinates(plan.experiments[0])["oscillation"].tolist()[0] == "amaral2021"
+    _, both = fill(plan)
+    for place, name in enumerate(plan.spec.oscillation):
+        _, alone = fill(plan_of(oscillation=name))
+        for variable, values in alone.items():
+            # another shape of array, another order of sums
+            np.testing.assert_allclose(
+                both[variable][:, :, [place]], values, rtol=1e-13, atol=1e-13
+            )
+    # 8B neutrinos above 1 keV: an excess with the one set, a deficit with the other
+    without, with_mediator = (
+        both["counts"][0, 0, :, 0, 1, 1, 0],
+        both["counts"][0, 0, :, 0, 1, 1, 2],
+    )
+    assert with_mediator[0] > without[0]
+    assert with_mediator[1] < without[1]
+
+
+def test_the_same_parameters_twice_are_refused():
+    with pytest.raises(
+        SpecificationError, match=r"scan\.toml: oscillation: 'nufit60' is given twice"
+    ):
+        plan_of(oscillation=["nufit60", "nufit60"])
+
+
+@pytest.mark.parametrize("name", ["darwin-nr", "lx22-xe-gen2-optimal", "xenonnt-8b-2026"])
+@pytest.mark.parametrize("error", [None, 0.05])
+def test_a_grid_passes_where_the_limit_is(name, error):
+    """The significance of the grid and the roots of the limit are separate code."""
+    chosen = catalog()[name]
+    masses, couplings = [10.0, 100.0], np.geomspace(1e-5, 1e-1, 400)
+    content = {
+        "models": ["Lmu-Ltau"],
+        "experiments": [name],
+        "mass": {"values": masses},
+        "coupling": {"values": couplings.tolist()},
+        "threshold": None,
+        "exposure": None,
+        "statistic": {"test": "exclusion", "sided": "two", "flux_error": error},
+    }
+    _, chunk = fill(plan_of(**content))
+    found = limits(
+        name, mass=masses, flux_error=error, oscillation="amaral2021", mixing="amaral2021"
+    )
+    one_sided = chosen.spec.test == "counting"
+    level = norm.ppf(0.9) if one_sided else np.sqrt(chi2.ppf(0.9, 1))
+    for sigma, pairs in zip(chunk["significance"][0, 0, 0, 0, 0], as_lists(found), strict=True):
+        inside = np.zeros(couplings.size, dtype=bool)
+        for low, high in pairs:
+            inside |= (couplings > low) & (couplings < (np.inf if high is None else high))
+        assert np.array_equal(inside, sigma > level)
+        assert inside.any()
+        assert not inside.all()

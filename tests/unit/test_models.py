@@ -30,10 +30,12 @@ CATALOG = {
     "Le-Lmu": ((0, 0, 1, -1, 0), True),
     "Le-Ltau": ((0, 0, 1, 0, -1), True),
     "Lmu-Ltau": ((0, 0, 0, 1, -1), True),
+    "Lmu-Ltau-unsplit": ((0, 0, 0, 1, -1), False),
     "Lmu": ((0, 0, 0, 1, 0), False),
 }
 
 # kind, and coupling of a nucleon over that of a quark: AC22 eq. 3.31, LX22 eqs 2.10 and 2.14
+UNSPLIT = "Lmu-Ltau-unsplit"  # LX22 eq. 2.15: the interference of nu_mu for the whole flux
 UNIVERSAL = {"scalar": ("scalar", 17.3), "scalar-lx22": ("scalar", 17.7), "axial": ("axial", 0.3)}
 
 
@@ -50,7 +52,8 @@ def test_charges_are_those_of_the_papers(name: str) -> None:
     assert model.anomaly_free is anomaly_free
     assert model.charge("u") == model.charges[0]
     assert model.charge("tau") == model.charges[4]
-    assert model.neutrino_charges.tolist() == list(model.charges[2:])
+    own = [1.0, 1.0, 1.0] if name == UNSPLIT else list(model.charges[2:])
+    assert model.neutrino_charges.tolist() == own
     assert model.title
 
 
@@ -76,7 +79,7 @@ def test_leptonic_models_mix_through_the_loop_and_the_others_do_not() -> None:
     for name, model in models.catalog().items():
         if name in UNIVERSAL:
             continue
-        leptonic = name in ("Le-Lmu", "Le-Ltau", "Lmu-Ltau")
+        leptonic = name in ("Le-Lmu", "Le-Ltau", "Lmu-Ltau", UNSPLIT)
         assert model.mixing == ("loop" if leptonic else -1.0 / 70.0 if name == "Lmu" else 0.0)
     assert models.find("Lmu").mixing_name == "amaral2021"
 
@@ -175,6 +178,31 @@ def test_a_mixing_is_refused_for_what_does_not_mix(name: str, mixing: str | floa
         models.from_spec(spec(base=name, mixing=mixing), None, "scan.toml")
     with pytest.raises(SpecificationError, match=message):
         models.parse(name, mixing, "scan.toml")
+
+
+@pytest.mark.parametrize("mixing", [None, "amaral2021"])
+def test_neutrinos_keep_their_own_charges_everywhere(mixing: str | None) -> None:
+    """Another mixing, another name, and plain data there and back."""
+    for model in (
+        models.find(UNSPLIT, mixing),
+        models.from_spec(spec(base=UNSPLIT, mixing=mixing), None, "here"),
+        models.parse(UNSPLIT, mixing),
+    ):
+        plain = model.as_dict()
+        assert plain["neutrinos"] == {"e": 1.0, "mu": 1.0, "tau": 1.0}
+        assert models.from_dict(json.loads(json.dumps(plain))) == model
+        assert model.neutrino_charges.tolist() == [1.0, 1.0, 1.0]
+        assert model.charges == models.find("Lmu-Ltau").charges
+        assert not model.anomaly_free
+
+
+def test_plain_data_without_charges_of_neutrinos_is_as_it_was() -> None:
+    """The identity of a scan is made of it, and stores of before have none."""
+    plain = models.find("Lmu-Ltau").as_dict()
+    assert list(plain) == [
+        *("name", "title", "charges", "mixing", "eps_over_g", "anomaly_free", "kind", "strength")
+    ]
+    assert models.from_dict(plain).neutrinos is None
 
 
 def test_a_user_may_change_the_mixing_of_a_catalog_model() -> None:

@@ -198,7 +198,7 @@ def test_parameters_override_a_named_preset_and_the_name_is_parsed_again() -> No
         ("delta_cp=x", "delta_cp_deg: given 'x'; a number is needed; correct it"),
         ("delta_cp=nan", "delta_cp_deg: given nan; "),
         ("delta_cp=1,delta_cp_deg=2", "'delta_cp_deg' is given twice; keep one"),
-        ("sin2_theta12=1.2", "sin2_theta12: given 1.2; input should be less than or equal to 1"),
+        ("sin2_theta12=1.2", "sin2_theta12: given 1.2; a number of at most 1 is needed"),
         ("dm31=1e-6", "dm31_ev2 1e-06 must exceed dm21_ev2 7.49e-05 in size; correct one of them"),
         ("", "unknown oscillation preset ''"),
     ],

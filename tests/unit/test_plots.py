@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import holoviews as hv
 import numpy as np
 import pytest
+import xarray as xr
 from plot_data import G0, MASS, discovery_line, grid_plane, interference, limit, spectrum
 
 from lmltgrid.errors import MachineError, SpecificationError
@@ -55,16 +56,19 @@ class TestPlane:
         assert not parts(figure, hv.Points)
 
     def test_overlays(self):
-        region = {
-            "kind": "excess",
-            "points": np.array([[2, 1e-3], [9, 1e-3], [9, 2e-3], [2, 1e-3]]),
-        }
-        asked = {"regions": [region], "settings": {"sigmas": 5.0}}
+        region = xr.Dataset(
+            {
+                "mass": (("region", "vertex"), [[2.0, 9.0, 9.0, 2.0, np.nan]]),
+                "coupling": (("region", "vertex"), [[1e-3, 1e-3, 2e-3, 1e-3, np.nan]]),
+            },
+            coords={"kind": ("region", ["excess"])},
+        )
+        asked = region.assign_attrs(sigmas=5.0)
         figure = plots.plane(grid_plane(), intervals=limit(), regions=asked)
         labels = {one.label for one in figure.traverse(lambda one: one, [hv.Curve, hv.Polygons])}
         assert {"excluded at 90 % CL", "exact, 5σ discovery"} <= labels  # noqa: RUF001
         assert "exact" in {
-            one.label for one in parts(plots.plane(grid_plane(), regions=[region]), hv.Curve)
+            one.label for one in parts(plots.plane(grid_plane(), regions=region), hv.Curve)
         }
 
     def test_two_sided_contours_tell_deficit_from_excess(self):
@@ -214,9 +218,56 @@ class TestDiscoveryLines:
         assert "DARWIN: 5σ discovery" in option(figure, "title")  # noqa: RUF001
 
     def test_star_marks_the_nominal_configuration(self):
-        (star,) = parts(plots.discovery_lines(discovery_line()), hv.Scatter)
+        star, legend = parts(plots.discovery_lines(discovery_line()), hv.Scatter)
         # P21 section 5: half of the efficiency at 5.7 keV_nr, 200 t yr
         np.testing.assert_allclose(star.array(), [[5.66, 200.0]], rtol=1e-3)
+        assert (star.label, legend.label) == ("", "nominal design")
+        assert np.isnan(legend.array()).all()  # it is in the legend alone
+        assert not parts(plots.discovery_lines(discovery_line("mine")), hv.Scatter)
+
+    def test_a_star_that_covers_another_is_smaller(self):
+        lines = [discovery_line(name) for name in ("darwin-er", "darwin-nr-er")]
+        below, above, _ = parts(plots.discovery_lines(lines), hv.Scatter)
+        assert below.array().tolist() == above.array().tolist()
+        assert option(below, "size", group="style") > option(above, "size", group="style")
+
+    @pytest.mark.parametrize(
+        ("exposure", "words", "note"),
+        [
+            (np.nan, "NR (keV_nr), never", "no exposure is enough\n(only an excess counts)"),
+            (
+                1e7,
+                "NR (keV_nr), > 10⁶ t yr",
+                "no discovery below 10⁶ t yr\n(only an excess counts)",
+            ),
+            (1e3, "NR (keV_nr)", None),
+        ],
+    )
+    def test_a_line_that_is_not_seen_says_why(self, exposure, words, note):
+        absent = discovery_line(sided="one", mass=25.0)
+        absent["exposure"].values[:] = exposure
+        _, panel = plots.discovery_lines([discovery_line(), absent], exposure=(10.0, 1e6))
+        assert [one.label for one in parts(panel, hv.Curve)] == [words]
+        notes = [one.array()[0, 2] for one in parts(panel, hv.Labels)]
+        assert notes == ([] if note is None else [note])
+        both = discovery_line(sided="two", mass=25.0)
+        both["exposure"].values[:] = np.nan
+        (text,) = parts(plots.discovery_lines(both), hv.Labels)
+        assert text.array()[0, 2] == "no exposure is enough"
+
+    @pytest.mark.parametrize(
+        ("exposure", "corner"),
+        [
+            ([100.0, 100.0, 100.0, 100.0], "top_left"),
+            ([9e5, 5e3, 100.0, 100.0], "top_right"),
+            ([9e5, 9e5, 9e5, 9e5], "bottom_left"),
+        ],
+    )
+    def test_the_legend_lies_where_no_line_is(self, exposure, corner):
+        line = discovery_line("mine")  # without a star
+        line["exposure"].values[:] = exposure
+        figure = plots.discovery_lines(line, exposure=(10.0, 1e6))
+        assert option(figure, "legend_position") == corner
 
     def test_gap_where_no_exposure_is_enough(self):
         (curve,) = parts(plots.discovery_lines(discovery_line()), hv.Curve)
@@ -233,7 +284,7 @@ class TestDiscoveryLines:
 
     def test_single_threshold_is_marked(self):
         figure = plots.discovery_lines(discovery_line().isel(threshold=[1]))
-        assert len(parts(figure, hv.Scatter)) == 2
+        assert len(parts(figure, hv.Scatter)) == 3  # the point, the star, and its legend
         assert plots.png(figure)
 
     def test_models_and_detectors_are_told_apart(self):

@@ -23,11 +23,11 @@ charges_5 = hnp.arrays(np.float64, 5, elements=st.floats(-3.0, 3.0))
 
 
 def nuclear(charges: Array, mixing: float, loop: bool) -> Array:
-    return polynomial.nuclear_weights(charges, mixing, loop, PROTON, -0.5)
+    return polynomial.nuclear_weights(charges, charges[2:], mixing, loop, PROTON, -0.5)
 
 
 def electron(charges: Array, mixing: float, loop: bool) -> Array:
-    return polynomial.electron_weights(charges, mixing, loop, 0.23122)
+    return polynomial.electron_weights(charges, charges[2:], mixing, loop, 0.23122)
 
 
 @pytest.mark.parametrize("weights", [nuclear, electron])
@@ -120,6 +120,24 @@ def test_the_sign_of_the_interference() -> None:
     pn = cevns.BASIS.index("D pn")
     assert ours[1, pn, 0] == 0.0
     assert ours[1, pn, 1] < 0.0 < ours[1, pn, 2]
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_neutrinos_may_have_charges_of_their_own(loop: bool) -> None:
+    """A flavor feels its own charge alone; the mixing is that of the charged leptons."""
+    charges, own = np.array([0.3, -0.2, 0.0, 1.0, -1.0]), np.array([2.0, 1.0, 0.0])
+    for weights in (
+        lambda q: polynomial.nuclear_weights(charges, q, -0.02, loop, np.full(3, 0.04), -0.5),
+        lambda q: polynomial.electron_weights(charges, q, -0.02, loop, 0.23122)[..., 1:],
+    ):
+        ours, plain = weights(own), weights(charges[2:])
+        muon = plain[..., -2]  # nu_mu, whose charge is one in both
+        np.testing.assert_array_equal(ours[..., -2], muon)
+        np.testing.assert_array_equal(ours[1:, :, -1], 0.0)
+        np.testing.assert_array_equal(ours[0], plain[0])
+        if ours.shape[-1] == 3:
+            np.testing.assert_allclose(ours[1, :, 0], 2.0 * muon[1], rtol=1e-15)
+            np.testing.assert_allclose(ours[2, :, 0], 4.0 * muon[2], rtol=1e-15)
 
 
 @settings(deadline=None, max_examples=30)

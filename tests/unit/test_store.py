@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 import warnings
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_store import DIMS, IDENTITY, MOMENTS, chunk, fill, layout, numbers
 
+from lmltgrid import store as store_module
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
 from lmltgrid.lease import machine_key
 from lmltgrid.plan import ArrayLayout, GroupLayout, Plan, StoreLayout, layout_bytes
@@ -24,12 +27,13 @@ from lmltgrid.store import (
     IncompleteStoreWarning,
     Store,
     create_store,
+    decoding,
     open_grid,
     open_store,
     read_moments,
     status,
 )
-from lmltgrid.verify import verify_store
+from lmltgrid.verify import repair_store, verify_store
 
 
 @pytest.fixture
@@ -211,11 +215,28 @@ class TestCreation:
             create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
         assert list(tmp_path.iterdir()) == []
 
+    def test_another_run_that_was_faster_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "scan.zarr"
+        write = store_module.write_skeleton
+
+        def beaten(side: Path, *rest: Any) -> None:
+            write(side, *rest)
+            monkeypatch.setattr(store_module, "write_skeleton", write)
+            create_store(path, layout(), {})
+
+        monkeypatch.setattr(store_module, "write_skeleton", beaten)
+        monkeypatch.setattr(store_module, "machine_key", map(str, count()).__next__)
+        with pytest.raises(MachineError, match="another run has created this store") as caught:
+            create_store(path, layout(), MOMENTS)
+        assert f"'lmltgrid status {path}' shows it: wait for that run" in str(caught.value)
+        assert "permissions" not in str(caught.value)
+        assert [one.name for one in tmp_path.iterdir()] == ["scan.zarr"]
+        assert open_store(path).plan.identity == IDENTITY
+
     def test_a_killed_creation_is_no_store_and_is_swept(self, tmp_path: Path) -> None:
-        dead = os.fork()
-        if dead == 0:
-            os._exit(0)
-        os.waitpid(dead, 0)
+        dead = dead_process()
         side = tmp_path / f"scan.zarr.creating-{machine_key()}-{dead}"
         (side / "grid").mkdir(parents=True)
         alive = tmp_path / f"scan.zarr.creating-{machine_key()}-{os.getppid()}"
@@ -322,6 +343,100 @@ def test_status_agrees_with_the_ledger(store: Store) -> None:
     files = [f for f in store.path.rglob("*") if f.is_file() and "_ledger" not in f.parts]
     assert state["bytes"] == sum(f.stat().st_size for f in files)
     json.dumps(state)
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
+
+
+@pytest.mark.parametrize(
+    ("machine", "pid", "age", "why"),
+    [
+        ("here", "alive", 0.0, ""),
+        ("here", "dead", 0.0, "that process is dead"),
+        ("here", "alive", 100.0, "no sign of it for 100 s"),  # its number was given away since
+        ("elsewhere", "dead", 10.0, ""),
+        ("elsewhere", "alive", 100.0, "no sign of it for 100 s"),
+    ],
+)
+def test_status_tells_whether_the_holder_is_gone(
+    store: Store, machine: str, pid: str, age: float, why: str
+) -> None:
+    lease = store.ledger.folder / "lease.json"
+    holder = {
+        "machine": machine_key() if machine == "here" else "0123456789ab",
+        "host": "node1",
+        "pid": os.getpid() if pid == "alive" else dead_process(),
+        "since": "today",
+    }
+    lease.write_text(json.dumps(holder))
+    then = time.time() - age
+    os.utime(lease, (then, then))
+    before = lease.stat().st_mtime
+    found = status(store.path)["lease"]
+    assert found == holder | {"stale": bool(why), "why": why}
+    assert lease.stat().st_mtime == before
+    assert [path.name for path in store.ledger.folder.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_files_that_are_no_markers_are_not_counted(store: Store) -> None:
+    """A marker of another scan, one under another spelling of its number, and any other file."""
+    fill(store)
+    done = store.ledger.folder / "done"
+    marker = (done / "000000" / "001.json").read_text()
+    strays = [
+        done / "000000" / "008.json",
+        done / "000000" / "1.json",
+        done / "x",
+        done / "0/001.json",
+    ]
+    for stray in strays:
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_text(marker)
+    store.ledger.fail(8, {"type": "ValueError", "message": "of another scan"})
+    (done / "000000" / "002.json.1.tmp").write_text("a write that goes on")
+    found = status(store.path)
+    assert (found["done"], found["units"], found["failed"]) == (8, 8, {})
+    assert open_grid(store.path).attrs["units_missing"] == 0
+    report = verify_store(store)
+    assert report.finished == 8
+    assert sorted(report.strays) == sorted(strays)
+    assert not report.ok
+    with pytest.raises(VerificationError, match=r"a stray file, no marker of the 8 units"):
+        report.require()
+    texts: list[str] = []
+    assert repair_store(store.path, report, texts.append) == len(strays)
+    assert sorted(texts) == sorted(f"{stray}: removed" for stray in strays)
+    assert verify_store(store, deep=True).ok
+    assert store.done().all()
+
+
+@pytest.mark.parametrize(
+    "name", ["grid/darwin-nr/z", "moments/darwin-nr/rate", "grid/darwin-nr/model"]
+)
+def test_damaged_bytes_are_named_by_store_and_remedy(store: Store, name: str) -> None:
+    path = next(path for path in (fill(store).path / name / "c").rglob("*") if path.is_file())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+    def read() -> None:
+        read_moments(store.path)
+        tree = open_grid(store.path)
+        with decoding(store.path):
+            tree["grid/darwin-nr"].to_dataset().load()
+
+    with pytest.raises(
+        VerificationError, match=rf"'lmltgrid verify {store.path} --deep'"
+    ) as caught:
+        read()
+    assert str(caught.value).startswith(f"{store.path}: the store cannot be read (")
+    assert caught.value.exit_code == 5
 
 
 def test_a_unit_says_where_it_lies(store: Store) -> None:
