@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         oscillations,
         spectrum,
     )
+    from lmltgrid.analysis.reconstruction import reconstruct
     from lmltgrid.grid import load_spec
     from lmltgrid.service import open_store as open  # noqa: A004 - the word for it
     from lmltgrid.service import resume, run
@@ -50,6 +51,7 @@ __all__ = [
     "muon_band",
     "open",
     "oscillations",
+    "reconstruct",
     "resume",
     "run",
     "spectrum",
@@ -69,6 +71,7 @@ _HOMES = {
     "muon_band": "lmltgrid.analysis.points:muon_band",
     "open": "lmltgrid.service:open_store",
     "oscillations": "lmltgrid.analysis.points:oscillations",
+    "reconstruct": "lmltgrid.analysis.reconstruction:reconstruct",
     "resume": "lmltgrid.service:resume",
     "run": "lmltgrid.service:run",
     "spectrum": "lmltgrid.analysis.points:spectrum",

@@ -12,34 +12,40 @@ exactly; nothing is interpolated in coupling or exposure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import detector, quadrature
-from lmltgrid.detector import Response
+from lmltgrid import (
+    detector,
+    drift_moments,
+    folding,
+    likelihood_moments,
+    solar_moments,
+    spallation_moments,
+)
 from lmltgrid.errors import SpecificationError
-from lmltgrid.kernels import cevns, eves, fold, polynomial
+from lmltgrid.folding import BORON, KERNELS
+from lmltgrid.kernels import polynomial
 from lmltgrid.spec import Atomic, Couplings
 from lmltgrid.tables import nuclei
-from lmltgrid.tables.experiments import Channel, Experiment
+from lmltgrid.tables.combination import CombinedExperiment
+from lmltgrid.tables.drift import DriftExperiment, check_pressures
+from lmltgrid.tables.experiment import Channel, Experiment
 from lmltgrid.tables.measurement import to_json
 from lmltgrid.tables.models import Model
+from lmltgrid.tables.muon import MuonExperiment
 from lmltgrid.tables.oscillation import Oscillation
-from lmltgrid.units import KEV, M_ELECTRON, SIN2_THETA_W
+from lmltgrid.tables.recoils import SolarExperiment
+from lmltgrid.tables.spallation import SpallationExperiment
+from lmltgrid.units import NEUTRON_COUPLING, PROTON_COUPLING, SIN2_THETA_W
 
 Array = NDArray[np.float64]
 
 PHYSICS_VERSION: Final = 1  # raised whenever a number changes for the same input
 FLAVORS: Final = ("nu_e", "nu_mu", "nu_tau")
-BORON: Final = "_8B"
-_KERNELS: Final = {"nr": cevns, "er": eves}
-_PROBES: Final = 5  # masses at which the quadrature is repeated with more nodes
-_MORE_NODES: Final = 2
-_RESPONSE_ERROR: Final = 1e-8  # of the response itself, which both quadratures share
 
 
 def compute(
@@ -90,119 +96,60 @@ def compute(
     if threshold is None:
         where, threshold = f"{experiment.name}: nominal threshold", np.array([experiment.threshold])
     thresholds = np.asarray(threshold, dtype=np.float64)
-    detector.check_thresholds(experiment, thresholds, where)
+    check_thresholds(experiment, thresholds, where)
     masses = np.asarray(mass, dtype=np.float64)
     if masses.ndim != 1 or not masses.size or not np.all(np.isfinite(masses) & (masses > 0.0)):
         raise SpecificationError(
             "mass: one dimension of positive, finite masses in MeV is needed; correct the array"
         )
-    variables: dict[str, Any] = {}
-    for channel in experiment.channels:
-        responses = _responses(experiment, channel, thresholds, atomic)
-        suns = list(product(metallicity, oscillation))
-        stacks: dict[str, list[Array]] = {}
-        reactions = experiment.spec.reactions
-        found = [_channel(experiment, channel, responses, masses, reactions, *s) for s in suns]
-        stacks[channel] = [values for values, _ in found]
-        stacks[f"{channel}_error"] = [error for _, error in found]
-        if boron:
-            only = tuple(r for r in reactions or ("8B",) if r == "8B")
-            found = [_channel(experiment, channel, responses, masses, only, *s) for s in suns]
-            stacks[channel + BORON] = [values for values, _ in found]
-        axes = ("metallicity", "oscillation", "threshold", "bin", "mass")
-        dims = (*axes, f"{channel}_basis", "flavor")
-        for name, stack in stacks.items():
-            shape = (len(metallicity), len(oscillation), *stack[0].shape)
-            variables[name] = (dims[: len(shape)], np.stack(stack).reshape(shape))
-    background = [detector.background(experiment, t) for t in thresholds]
-    variables["background"] = (("threshold", "bin"), np.array(background))
-    last = experiment.channels[-1]
-    windows = [[r.window for r in detector.responses(experiment, last, t)] for t in thresholds]
-    variables["window"] = (("threshold", "bin", "edge"), np.array(windows))
+    given: dict[str, Any] = {"metallicity": metallicity, "oscillation": oscillation}
+    suns = (len(metallicity), len(oscillation))
+    if isinstance(experiment, DriftExperiment):
+        variables = drift_moments.variables(experiment, masses, thresholds, suns, boron=boron)
+    elif isinstance(experiment, SpallationExperiment):
+        variables = spallation_moments.variables(experiment, masses, suns, boron=boron)
+    elif isinstance(experiment, MuonExperiment):
+        variables = likelihood_moments.muon_variables(experiment, masses)
+    elif isinstance(experiment, CombinedExperiment):
+        parts = [_member(m, t, mass=masses, atomic=atomic, **given) for m, t in experiment.members]
+        variables = likelihood_moments.combined_variables(experiment, parts)
+    else:
+        assert isinstance(experiment, SolarExperiment)  # noqa: S101 - there are five kinds
+        variables = solar_moments.variables(
+            experiment, masses, thresholds, **given, atomic=atomic, boron=boron
+        )
     return _labeled(variables, experiment, masses, thresholds, metallicity, oscillation, atomic)
 
 
-def _responses(
-    experiment: Experiment, channel: Channel, thresholds: Array, atomic: Atomic
-) -> list[Response]:
-    factor = nuclei.atomic_factor(experiment.spec.target, atomic) if channel == "er" else None
-    return [
-        r for t in thresholds for r in detector.responses(experiment, channel, float(t), factor)
-    ]
+def _member(experiment: Experiment, threshold: float, **given: Any) -> xr.Dataset:
+    """Return the moments of a member of a combination; a count is one Poisson bin."""
+    part = compute(experiment, threshold=np.array([threshold]), **given)
+    if "observed" in part:
+        return part
+    extra = likelihood_moments.projection(part.sizes["bin"])
+    return part.assign_coords(pull=extra.pop("pull_names")).assign(extra)
 
 
-def _channel(
-    experiment: Experiment,
-    channel: Channel,
-    responses: list[Response],
-    masses: Array,
-    reactions: quadrature.Reactions,
-    metallicity: str,
-    oscillation: Oscillation,
-) -> tuple[Array, Array]:
-    """Return moments (threshold, bin, mass, basis, flavor) and their error (threshold, bin)."""
-    target = nuclei.target(experiment.spec.target)
-    probes = np.unique(np.linspace(0, masses.size - 1, _PROBES).astype(int))
+def check_thresholds(experiment: Experiment, thresholds: Array, where: str) -> None:
+    """Refuse thresholds at which an experiment is not defined.
 
-    def folded(at: Array, extra_nodes: int) -> Array:
-        binned = experiment.spec.window.log_bins > 1
-        grid = _grid(
-            channel, responses, target, metallicity, oscillation, extra_nodes, binned=binned
-        )
-        spectra, q2 = _spectra(channel, grid.nodes, target, metallicity, oscillation, reactions)
-        matrix = quadrature.response_matrix(responses, grid)
-        return _moments(channel, spectra, q2, matrix, at)
-
-    values = folded(masses, 0)
-    coarse, fine = values[:, probes], folded(masses[probes], _MORE_NODES)
-    # relative to the largest flavor: a basis function that no source feeds has no scale of its own
-    scale = np.abs(fine).max(axis=-1, keepdims=True)
-    ratio = np.divide(np.abs(fine - coarse), scale, out=np.zeros_like(fine), where=scale > 0.0)
-    shape = (-1, experiment.spec.window.log_bins)
-    errors = _RESPONSE_ERROR + ratio.max(axis=(1, 2, 3)).reshape(shape)
-    return values.reshape(*errors.shape, *values.shape[1:]), errors
-
-
-def _grid(
-    channel: Channel,
-    responses: list[Response],
-    target: nuclei.Target,
-    metallicity: str,
-    oscillation: Oscillation,
-    extra_nodes: int,
-    *,
-    binned: bool,
-) -> quadrature.RecoilGrid:
-    ranges = [response.range() for response in responses]
-    low = min(start for start, _ in ranges)
-    needed = channel == "nr" and (binned or low > quadrature.HIGH_RECOIL)
-    knots = quadrature.LAST_KNOTS if needed else 0
-    energies = quadrature.endpoints(metallicity, oscillation, knots)
-    mass = target.nuclear_mass if channel == "nr" else np.array([M_ELECTRON])
-    kinks = quadrature.largest_recoil(energies[:, None], mass).ravel() / KEV
-    high = min(max(stop for _, stop in ranges), float(kinks.max()))
-    # a threshold beyond the last endpoint leaves nothing, but the grid must not be empty
-    return quadrature.recoil_grid(low, max(high, 1.01 * low), np.unique(kinks), extra_nodes)
-
-
-def _spectra(
-    channel: Channel,
-    recoil_energy: Array,
-    target: nuclei.Target,
-    metallicity: str,
-    oscillation: Oscillation,
-    reactions: quadrature.Reactions = None,
-) -> tuple[Array, Array]:
-    spectra = quadrature.nuclear_spectra if channel == "nr" else quadrature.electron_spectra
-    return spectra(recoil_energy, target, metallicity, oscillation, reactions)
-
-
-def _moments(channel: Channel, spectra: Array, q2: Array, matrix: Array, masses: Array) -> Array:
-    """Return the moments, shape (response, mass, basis, flavor)."""
-    kernel = _KERNELS[channel]
-    powers = (3 * kernel.POWERS[0], 3 * kernel.POWERS[1], 3 * kernel.POWERS[2])
-    folded = fold.moments(spectra, q2, matrix, masses, kernel.PROPAGATOR, powers)
-    return folded.transpose(1, 0, 2).reshape(matrix.shape[0], masses.size, kernel.N_BASIS, 3)
+    Raises
+    ------
+    SpecificationError
+        A threshold is not allowed; ``where`` opens the message.
+    """
+    if isinstance(experiment, SolarExperiment):
+        detector.check_thresholds(experiment, thresholds, where)
+        return
+    if isinstance(experiment, DriftExperiment):
+        check_pressures(experiment, thresholds, where)
+        return
+    for value in np.atleast_1d(thresholds):
+        if value != experiment.threshold:
+            raise SpecificationError(
+                f"{where}: {value:g} {experiment.unit} is given for {experiment.name}, whose bins "
+                f"begin at {experiment.threshold:g} {experiment.unit}; leave the threshold out"
+            )
 
 
 def weights(channel: Channel, model: Model, couplings: Couplings) -> Array:
@@ -213,21 +160,23 @@ def weights(channel: Channel, model: Model, couplings: Couplings) -> Array:
     SpecificationError
         The mediator is scalar or axial, and the channel is that of electrons.
     """
-    sin2 = SIN2_THETA_W[couplings]
-    proton = np.full(3, 0.5 - 2.0 * sin2)
+    proton = np.nan_to_num(np.array(PROTON_COUPLING[couplings]))
+    neutron = NEUTRON_COUPLING[couplings]
     if model.kind != "vector":
         if channel == "er":
             raise SpecificationError(
                 f"model: {model.name!r} is given for electron recoils; a {model.kind} mediator is "
                 "implemented for nuclei; choose an experiment with nuclear recoils alone"
             )
-        return polynomial.universal_weights(model.kind, model.strength, proton, -0.5)
+        return polynomial.universal_weights(model.kind, model.strength, proton, neutron)
     charges = np.array(model.charges)
     loop = model.mixing == "loop"
     mixing = 0.0 if loop else float(model.mixing)
+    neutrinos = model.neutrino_charges
     if channel == "er":
-        return polynomial.electron_weights(charges, model.neutrino_charges, mixing, loop, sin2)
-    return polynomial.nuclear_weights(charges, model.neutrino_charges, mixing, loop, proton, -0.5)
+        sin2 = SIN2_THETA_W[couplings]
+        return polynomial.electron_weights(charges, neutrinos, mixing, loop, sin2)
+    return polynomial.nuclear_weights(charges, neutrinos, mixing, loop, proton, neutron)
 
 
 def coefficients(
@@ -242,7 +191,7 @@ def coefficients(
     model
         Charges and mixing.
     couplings
-        Weak mixing angle: "msbar" (P20, P21) or "low-energy".
+        Of neutrinos in the Standard Model: "msbar" (P20, P21), "low-energy" or "radiative" (AC22).
     part
         `BORON` for the part of 8B neutrinos, if the moments hold it apart.
 
@@ -252,12 +201,20 @@ def coefficients(
         Counts per tonne year, dims (metallicity, oscillation, threshold, bin, order, mass). Order 0
         is the Standard Model, without background.
     """
-    total: Any = 0.0
-    for channel in _KERNELS:
+    if couplings == "radiative" and _needs_tau(moments):
+        raise SpecificationError(
+            f"couplings: 'radiative' is given for {moments.attrs['experiment']}; AC22 has none for "
+            "nu_tau and electrons; choose another"
+        )
+    sizes = [moments.sizes[dim] for dim in ("metallicity", "oscillation")]
+    total = np.zeros((*sizes, *moments["background"].shape, 3, moments.sizes["mass"]))
+    for channel in KERNELS:
         if channel in moments:
-            weight = weights(channel, model, couplings)  # type: ignore[arg-type]
+            weight = weights(channel, model, couplings)
             values = moments[channel + part].transpose(..., f"{channel}_basis", "flavor").values
-            total = total + np.einsum("zphbmkf,okf->zphbom", values, weight, optimize=True)
+            total += np.einsum("zphbmkf,okf->zphbom", values, weight, optimize=True)
+    if likelihood_moments.MUON in moments and not part:
+        total[..., 1, :] += _muon_counts(moments, model)
     axes = ("metallicity", "oscillation", "threshold", "mass")
     return xr.DataArray(
         total,
@@ -271,6 +228,33 @@ def coefficients(
             "couplings": couplings,
         },
     )
+
+
+def _needs_tau(moments: xr.Dataset) -> bool:
+    """Whether there are electron recoils, or nu_tau."""
+    if "er" in moments:
+        return True
+    return "nr" in moments and bool(np.any(moments["nr"].isel(flavor=2, mass=0)))
+
+
+def _muon_counts(moments: xr.Dataset, model: Model) -> Array:
+    """Return the events of a muon beam over g^2, shape (bin, mass).
+
+    Raises
+    ------
+    SpecificationError
+        The mediator is not a vector.
+    """
+    if model.kind != "vector":
+        raise SpecificationError(
+            f"model: {model.name!r} is given for {moments.attrs['experiment']}; a muon beam is "
+            "implemented for vector mediators; leave it out"
+        )
+    charges, neutrinos = np.array(model.charges), np.array(model.neutrino_charges)
+    mass = moments["mass"].values
+    share = likelihood_moments.invisible(moments.attrs["branching"], charges, neutrinos, mass)
+    counts: Array = moments[likelihood_moments.MUON].values * share
+    return counts
 
 
 def point_spectrum(
@@ -295,8 +279,12 @@ def point_spectrum(
         Mediator mass, MeV.
     """
     target = nuclei.target(element)
-    spectra, q2 = _spectra(channel, recoil_energy, target, metallicity, oscillation)
-    values = _moments(channel, spectra, q2, np.eye(recoil_energy.size), np.array([mass]))[:, 0]
+    spectra, q2 = solar_moments.point_spectra(
+        channel, recoil_energy, target, metallicity, oscillation
+    )
+    values = folding.basis_moments(
+        channel, spectra, q2, np.eye(recoil_energy.size), np.array([mass])
+    )[:, 0]
     rate: Array = np.einsum("nkf,okf->on", values, weights(channel, model, couplings))
     if channel == "er":
         rate = rate * nuclei.atomic_factor(element, atomic)(recoil_energy)
@@ -316,13 +304,15 @@ def _labeled(
     coords: dict[str, Any] = {
         "metallicity": np.array(list(metallicity), dtype=str),
         "oscillation": np.array([one.name for one in oscillation], dtype=str),
-        "threshold": ("threshold", thresholds, {"units": "keV"}),
+        "threshold": ("threshold", thresholds, {"units": experiment.axis_unit}),
         "mass": ("mass", masses, {"units": "MeV", "long_name": "mediator mass"}),
         "flavor": np.array(FLAVORS),
     }
     coords["threshold"][2].update(long_name="threshold", energy_scale=experiment.spec.energy_scale)
     for channel in experiment.channels:
-        coords[f"{channel}_basis"] = np.array(_KERNELS[channel].BASIS)
+        coords[f"{channel}_basis"] = np.array(KERNELS[channel].BASIS)
+    if "pull_names" in variables:
+        coords["pull"] = np.array(variables.pop("pull_names"), dtype=str)
     dataset = xr.Dataset(variables, coords=coords)
     for channel in experiment.channels:
         dataset[channel].attrs = {
@@ -342,6 +332,7 @@ def _labeled(
     }
     dataset.attrs = {
         "experiment": experiment.name,
+        "source": experiment.spec.source,
         "title": experiment.spec.title,
         "references": experiment.spec.reference,
         "exposure_tonne_year": experiment.spec.exposure_tonne_year,
@@ -349,6 +340,21 @@ def _labeled(
         "statistic": experiment.spec.test,
         "physics_version": PHYSICS_VERSION,
     }
+    if likelihood_moments.MUON in variables:
+        dataset.attrs["branching"] = _branching(experiment)
     if experiment.spec.measurement is not None:
         dataset.attrs["measurement"] = to_json(experiment.spec.measurement)
     return dataset
+
+
+def _branching(experiment: Experiment) -> str:
+    """Return how invisible decays are counted; one way in a combination."""
+    members = [experiment]
+    if isinstance(experiment, CombinedExperiment):
+        members = [member for member, _ in experiment.members]
+    ways = {m.spec.branching for m in members if isinstance(m, MuonExperiment)}
+    if len(ways) > 1:
+        raise SpecificationError(
+            f"{experiment.name}: members count invisible decays in different ways; take one"
+        )
+    return ways.pop()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][\w.+-]*$"
+SUM_PATTERN: Final = r"^[A-Za-z0-9][\w.+@-]*$"
 # a name that may also spell out charges: e=1,mu=-2,tau=1/3
 MODEL_PATTERN: Final = r"^[A-Za-z0-9][\w.+=,/-]*$"
 TABLE_PATTERN: Final = r"^[\w.-]+\.csv$"
@@ -17,6 +18,7 @@ TABLE_PATTERN: Final = r"^[\w.-]+\.csv$"
 _OF_PATTERN: Final = {
     NAME_PATTERN: "a name of letters, digits and _ . + - is needed",
     MODEL_PATTERN: "a name of letters, digits and _ . + - = , / is needed",
+    SUM_PATTERN: "a name, or a sum as a+b@1 of names with thresholds, is needed",
     TABLE_PATTERN: "a file name that ends in .csv, without folders, is needed",
 }
 # what is allowed, by the kind of complaint; the braces are filled from its context

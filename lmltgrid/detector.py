@@ -19,8 +19,9 @@ from scipy.optimize import brentq
 
 from lmltgrid.errors import SpecificationError
 from lmltgrid.kernels import response
-from lmltgrid.tables.experiments import Channel, Experiment
+from lmltgrid.tables.experiment import Channel
 from lmltgrid.tables.nuclei import ATOMIC_NUMBER, AtomicFactor, target
+from lmltgrid.tables.recoils import SolarExperiment
 from lmltgrid.tables.solar import solar_source
 from lmltgrid.units import KEV, M_ELECTRON
 
@@ -33,7 +34,7 @@ SUBPANEL = 0.05
 SUBPANEL_NODES = 8
 
 
-def electron_equivalent(experiment: Experiment, channel: Channel, energy: Array) -> Array:
+def electron_equivalent(experiment: SolarExperiment, channel: Channel, energy: Array) -> Array:
     """Return the electron-equivalent energies (keV_ee) of true recoil energies (keV)."""
     energy = np.asarray(energy, dtype=np.float64)
     if channel == "er":
@@ -44,7 +45,7 @@ def electron_equivalent(experiment: Experiment, channel: Channel, energy: Array)
     return response.lindhard_array(energy, z, quenching.k)
 
 
-def threshold_in(experiment: Experiment, channel: Channel, threshold: float) -> float:
+def threshold_in(experiment: SolarExperiment, channel: Channel, threshold: float) -> float:
     """Return a threshold of the experiment's scale in the scale of one of its channels, keV."""
     if channel == experiment.scale_channel:
         return threshold
@@ -57,7 +58,7 @@ def threshold_in(experiment: Experiment, channel: Channel, threshold: float) -> 
     return float(brentq(miss, 0.5 * threshold, 100.0 * threshold, xtol=1e-13, rtol=1e-14))
 
 
-def check_thresholds(experiment: Experiment, thresholds: Array, where: str) -> None:
+def check_thresholds(experiment: SolarExperiment, thresholds: Array, where: str) -> None:
     """Refuse thresholds at which the detector model is not valid.
 
     Raises
@@ -86,7 +87,7 @@ def check_thresholds(experiment: Experiment, thresholds: Array, where: str) -> N
             )
 
 
-def _check_measured(experiment: Experiment, thresholds: Array, where: str) -> None:
+def _check_measured(experiment: SolarExperiment, thresholds: Array, where: str) -> None:
     """Refuse another threshold than that of a measurement: what it saw there is not known."""
     own = experiment.threshold
     for value in np.atleast_1d(thresholds):
@@ -97,7 +98,7 @@ def _check_measured(experiment: Experiment, thresholds: Array, where: str) -> No
             )
 
 
-def window_end(experiment: Experiment) -> float:
+def window_end(experiment: SolarExperiment) -> float:
     """Return where the window of an experiment without resolution ends, keV in its own scale.
 
     Unless the file says it, that is where recoils end: 2 E^2/(m + 2 E) for the hep endpoint and the
@@ -132,7 +133,10 @@ class Response(Protocol):
 
 
 def responses(
-    experiment: Experiment, channel: Channel, threshold: float, atomic: AtomicFactor | None = None
+    experiment: SolarExperiment,
+    channel: Channel,
+    threshold: float,
+    atomic: AtomicFactor | None = None,
 ) -> list[Response]:
     """Return the response of one channel at one threshold, bin by bin."""
     if experiment.spec.resolution is not None:
@@ -155,7 +159,7 @@ class SharpResponse:
         Effective number of electrons, for electron recoils.
     """
 
-    experiment: Experiment
+    experiment: SolarExperiment
     channel: Channel
     low: float
     high: float
@@ -188,7 +192,7 @@ class SharpResponse:
         return split_rule(edges[(edges >= low) & (edges <= high)], SUBPANEL, SUBPANEL_NODES)
 
 
-def acceptance(experiment: Experiment, channel: Channel) -> float:
+def acceptance(experiment: SolarExperiment, channel: Channel) -> float:
     """Return the fraction of a channel's events that passes the further cuts."""
     spec = experiment.spec.nr if channel == "nr" else experiment.spec.er
     assert spec is not None  # noqa: S101 - the channel exists
@@ -207,7 +211,7 @@ class ChannelResponse:
         Effective number of electrons, for electron recoils.
     """
 
-    experiment: Experiment
+    experiment: SolarExperiment
     channel: Channel
     threshold: float
     atomic: AtomicFactor | None = None
@@ -320,7 +324,7 @@ def split_rule(edges: Array, width: float, order: int) -> tuple[Array, Array]:
     return points.ravel(), (points * half[:, None] * weights).ravel()
 
 
-def background(experiment: Experiment, threshold: float) -> Array:
+def background(experiment: SolarExperiment, threshold: float) -> Array:
     """Return the expected background per tonne year in each bin, shape (bin,).
 
     With a resolution the published rates are before efficiency and resolution, which are those of

@@ -44,6 +44,10 @@ class MachineError(LmltgridError, OSError):
     exit_code = 6
 
 
+class ConvergenceError(LmltgridError, ArithmeticError):
+    """A fit does not converge where an answer needs it."""
+
+
 class StoppedError(LmltgridError, RuntimeError):
     """Stopped by request; everything that was computed is saved."""
 

@@ -20,12 +20,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import basis, datafiles, detector
+from lmltgrid import basis, datafiles, minima
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.state import GridState, evaluate, make_state
-from lmltgrid.tables import models, nuclei, oscillation, solar
-from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables import models, oscillation, solar
+from lmltgrid.tables.experiment import Experiment
+from lmltgrid.tables.experiments import find
 from lmltgrid.variables import COORDINATES, GRID_DIMS, GRID_VARIABLES
 
 Array = NDArray[np.float64]
@@ -119,8 +120,7 @@ class GridPlan:
             names.update(solar.data_files(metallicity))
         files: dict[str, str] = {}
         for experiment in self.experiments:
-            atomic = self.spec.atomic if "er" in experiment.channels else None
-            names.update(nuclei.data_files(experiment.spec.target, atomic))
+            names |= experiment.data_files(self.spec.atomic)
             files |= {f"experiments/{name}": digest for name, digest in experiment.files.items()}
         files |= {name: datafiles.manifest()[name]["sha256"] for name in names}
         return dict(sorted(files.items()))
@@ -167,26 +167,30 @@ def make_plan(spec: ScanSpec, *, experiments: Path | None = None, where: str = "
                 f"{place}.name: {entry.name!r} is the name of a catalog model; choose another"
             )
         chosen.append(models.from_spec(entry, spec.mixing, place))
-    shelf = catalog(experiments)
     plan = GridPlan(
         spec=spec,
         models=tuple(chosen),
         oscillations=_oscillations(spec, f"{where}: oscillation"),
-        experiments=tuple(shelf.find(n, f"{where}: experiments") for n in spec.experiments),
+        experiments=tuple(find(n, experiments, f"{where}: experiments") for n in spec.experiments),
         where=where,
     )
     for experiment in plan.experiments:
-        detector.check_thresholds(experiment, plan.thresholds(experiment), f"{where}: threshold")
+        basis.check_thresholds(experiment, plan.thresholds(experiment), f"{where}: threshold")
         if spec.statistic.test == "discovery" and experiment.spec.test != "counting":
             raise SpecificationError(
                 f"{where}: statistic.test: 'discovery' is given with {experiment.name}, whose "
                 f"statistic is {experiment.spec.test}; only counting experiments discover; give "
                 "'exclusion'"
             )
-        if any(m.kind != "vector" for m in plan.models) and "er" in experiment.channels:
+        if any(m.kind != "vector" for m in plan.models) and experiment.vectors_alone:
             raise SpecificationError(
                 f"{where}: models: a scalar or axial mediator is given with {experiment.name}, "
-                "which sees electron recoils; they are implemented for nuclei; take it out"
+                "which sees more than nuclear recoils; they are implemented for nuclei; take it out"
+            )
+        if spec.couplings == "radiative" and experiment.solar:
+            raise SpecificationError(
+                f"{where}: couplings: 'radiative' is given with {experiment.name}; AC22 has none "
+                "for nu_tau of the Sun; choose another, or take the experiment out"
             )
     _check_memory(plan)
     return plan
@@ -227,9 +231,14 @@ def _check_memory(plan: GridPlan) -> None:
 
 
 def compute_moments(plan: GridPlan) -> dict[str, xr.Dataset]:
-    """Return the basis moments of every experiment of a plan, by its name."""
-    return {
-        experiment.name: basis.compute(
+    """Return the basis moments of every experiment of a plan, by its name.
+
+    Where there are data and a likelihood, its minimum over the whole plane comes as the attribute
+    ``least``, JSON of shape (model, metallicity, oscillation).
+    """
+    out = {}
+    for experiment in plan.experiments:
+        found = basis.compute(
             experiment,
             mass=plan.spec.mass.points(),
             threshold=plan.thresholds(experiment),
@@ -239,8 +248,30 @@ def compute_moments(plan: GridPlan) -> dict[str, xr.Dataset]:
             boron=bool(plan.spec.statistic.flux_error),
             where=f"{plan.where}: threshold",
         )
-        for experiment in plan.experiments
-    }
+        if experiment.spec.test == "likelihood" and np.isfinite(found["observed"].values).any():
+            found.attrs["least"] = json.dumps(_minima(plan, experiment))
+        out[experiment.name] = found
+    return out
+
+
+def _minima(plan: GridPlan, experiment: Experiment) -> list[list[list[float]]]:
+    spec = plan.spec
+
+    def one(model: models.Model, metallicity: str, own: oscillation.Oscillation) -> float:
+        return minima.minimum(
+            experiment,
+            model,
+            couplings=spec.couplings,
+            metallicity=metallicity,
+            oscillation=own,
+            atomic=spec.atomic,
+            exposure=experiment.spec.exposure_tonne_year,
+        )[0]
+
+    return [
+        [[one(model, sun, own) for own in plan.oscillations] for sun in spec.metallicity]
+        for model in plan.models
+    ]
 
 
 def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
@@ -255,6 +286,7 @@ def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
         "atomic": spec.atomic,
         "test": spec.statistic.test,
         "statistic": experiment.spec.test,
+        "data": experiment.data,
         **_flux_error(spec),
         **experiment.warning,
         "sided": spec.statistic.sided if experiment.spec.test == "counting" else "not applicable",
@@ -271,7 +303,10 @@ def _flux_error(spec: ScanSpec) -> dict[str, float]:
 def coordinate_attributes(experiment: Experiment) -> dict[str, dict[str, str]]:
     """Return units and meaning of each axis of one experiment's grid."""
     known = {name: dict(attrs) for name, attrs in COORDINATES.items()}
-    known["threshold"]["energy_scale"] = experiment.spec.energy_scale
+    known["threshold"] |= {
+        "units": experiment.axis_unit,
+        "energy_scale": experiment.spec.energy_scale,
+    }
     return known
 
 

@@ -25,7 +25,7 @@ FORMAT_VERSION = 1
 PLAN = "plan.json"
 DTYPES = ("float32", "float64")  # what is missing reads as NaN
 
-_GROUP = re.compile(r"grid/[A-Za-z0-9][\w.+-]*")
+_GROUP = re.compile(r"grid/[A-Za-z0-9][\w.+@-]*")
 _NAME = re.compile(r"[A-Za-z]\w*")
 
 

@@ -11,7 +11,7 @@ interpolated on Gauss-Legendre nodes in log E on panels split there. The respons
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -214,22 +214,35 @@ def nuclear_spectra(
     oscillation: Oscillation,
     reactions: Reactions = None,
 ) -> tuple[Array, Array]:
+    """Return basis spectra of nuclear recoils of solar neutrinos, see `spectra_of_flux`."""
+
+    def at(e_min: Array) -> Array:
+        return flux_moments(e_min, metallicity, oscillation, reactions)
+
+    return spectra_of_flux(recoil_energy, target, at)
+
+
+def spectra_of_flux(
+    recoil_energy: Array, target: Target, flux: Callable[[Array], Array]
+) -> tuple[Array, Array]:
     """Return basis spectra of nuclear recoils and the squared momentum transfers.
 
     Parameters
     ----------
     recoil_energy : shape (n,), keV
+    flux
+        Returns the moments F_k above some energies (MeV), shape (3, component, n), cm^-2 s^-1
+        MeV^-k; the three components are flavors of the Sun, or those of `lmltgrid.kernels.pidar`.
 
     Returns
     -------
-    spectra : shape (n, isotope, basis * flavor), per (tonne year keV)
+    spectra : shape (n, isotope, basis * component), per (tonne year keV)
     q2 : shape (n, isotope), MeV^2
     """
     energy = recoil_energy * KEV
     mass = target.nuclear_mass
     e_min = cevns.minimal_energy(energy, mass[:, None])
-    moments = flux_moments(e_min.ravel(), metallicity, oscillation, reactions)
-    moments = moments.reshape(3, 3, mass.size, energy.size)
+    moments = flux(e_min.ravel()).reshape(3, 3, mass.size, energy.size)
     nuclei = target.atoms_per_tonne * target.abundance * SECONDS_PER_YEAR * KEV
     rate = np.stack(
         [
@@ -237,7 +250,7 @@ def nuclear_spectra(
             for i in range(mass.size)
         ]
     )
-    spectra = cevns.spectra(energy, float(target.z), target.a, target.spin, mass, rate)
+    spectra = cevns.spectra(energy, target.z, target.a, target.radius, target.spin, mass, rate)
     return spectra.reshape(energy.size, mass.size, -1), 2.0 * mass * energy[:, None]
 
 

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from lmltgrid.complaints import MODEL_PATTERN, NAME_PATTERN, sentence, shown
+from lmltgrid.complaints import MODEL_PATTERN, NAME_PATTERN, SUM_PATTERN, sentence, shown
 from lmltgrid.datafiles import parse_toml
 from lmltgrid.errors import SpecificationError
 
@@ -30,7 +30,7 @@ MAX_SPEC_BYTES = 2**20
 
 Metallicity = Literal["GS98", "AGSS09met"]
 Atomic = Literal["free", "step", "step+rrpa"]
-Couplings = Literal["msbar", "low-energy"]
+Couplings = Literal["msbar", "low-energy", "radiative"]
 MixingPreset = Literal["loop", "amaral2021", "amaral2020"]
 
 
@@ -52,6 +52,8 @@ Whole = Annotated[int, BeforeValidator(_a_number)]
 FluxError = Annotated[Number, Field(ge=0, le=1)]
 Mixing = MixingPreset | Number
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=NAME_PATTERN)]
+# a name, or a sum of several, each with a threshold if need be: a+b@1
+Experiments = Annotated[str, Field(min_length=1, max_length=200, pattern=SUM_PATTERN)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=MODEL_PATTERN)]
 
 
@@ -203,7 +205,7 @@ class ScanSpec(Spec):
     title: Annotated[str, Field(max_length=200)] = ""
     models: tuple[Name, ...] = ()
     model: tuple[ModelSpec, ...] = ()
-    experiments: Annotated[tuple[Name, ...], Field(min_length=1)]
+    experiments: Annotated[tuple[Experiments, ...], Field(min_length=1)]
     metallicity: Annotated[tuple[Metallicity, ...], Field(min_length=1)] = ("GS98",)
     oscillation: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=300)], ...],

@@ -6,6 +6,7 @@ tables, so a worker needs nothing else.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import basis
+from lmltgrid import basis, binned, folding
 from lmltgrid.kernels import chisquare, plane, polynomial, pulls
 from lmltgrid.spec import ScanSpec
 from lmltgrid.tables.measurement import (
@@ -52,6 +53,12 @@ class GridState:
         ... and in which exposure, tonne year.
     flux_error
         Fractional error of the 8B flux; None where nothing is asked.
+    likelihood
+        Data and pulls, for the statistic "likelihood" ...
+    bins : shape (model, metallicity, oscillation, threshold, bin, order, mass), or None
+        ... with the coefficients bin by bin ...
+    least : shape (model, metallicity, oscillation), or None
+        ... and the least chi-square of measured data over the whole plane.
     """
 
     coefficients: Array
@@ -66,6 +73,9 @@ class GridState:
     measurement: Measurement | None
     own_exposure: float
     flux_error: float | None
+    likelihood: xr.Dataset | None
+    bins: Array | None
+    least: Array | None
     dtype: Literal["float32", "float64"]
 
 
@@ -90,7 +100,8 @@ def make_state(
         return np.stack(every)
 
     bins, background = stacked(""), moments["background"].values
-    boron = stacked(basis.BORON) if spec.statistic.flux_error else None
+    fitted = _without_recoils(moments) if moments.attrs["statistic"] == "likelihood" else None
+    boron = stacked(folding.BORON) if spec.statistic.flux_error else None
     measured = moments.attrs.get("measurement")
     sums = None
     if moments.attrs["statistic"] == "least-squares":
@@ -107,12 +118,26 @@ def make_state(
         measurement=None if measured is None else from_json(measured),
         own_exposure=float(moments.attrs["exposure_tonne_year"]),
         flux_error=spec.statistic.flux_error,
+        likelihood=fitted,
+        bins=None if fitted is None else bins,
+        least=None if fitted is None else _least(fitted, bins.shape[:3]),
         exposure=exposure,
         coupling=spec.coupling.points(),
         test=spec.statistic.test,
         sided=spec.statistic.sided,
         dtype=spec.dtype,
     )
+
+
+def _without_recoils(moments: xr.Dataset) -> xr.Dataset:
+    """Return what a likelihood needs besides the coefficients."""
+    return moments.drop_dims([dim for dim in moments.dims if dim == "mass" or "basis" in str(dim)])
+
+
+def _least(fitted: xr.Dataset, shape: tuple[int, ...]) -> Array:
+    """Return the least chi-square of measured data, and zero where the Standard Model is it."""
+    stored = fitted.attrs.get("least")
+    return np.zeros(shape) if stored is None else np.array(json.loads(stored)).reshape(shape)
 
 
 def evaluate(state: GridState, index: Index) -> dict[str, NDArray[Any]]:
@@ -169,6 +194,9 @@ def _significance(
             else:
                 sigma = np.sqrt(t) * chisquare.least_squares_sigma(sums, x)
             row[:] = sigma.ravel()
+    elif state.likelihood is not None:
+        for row, t in zip(out, exposure.tolist(), strict=True):
+            row[:] = _likelihood_sigma(state, where, masses, t, x).ravel()
     elif state.measurement is not None:
         out[:] = _measured_sigma(state, state.measurement, where, masses, x).ravel()
     else:
@@ -180,6 +208,19 @@ def _significance(
             flux = _flux(state, state.boron[where][:, masses], x, points)
             error = float(state.flux_error or 0.0)
             pulls.significance(points.ravel(), null, flux, error, exposure, *how, out)
+
+
+def _likelihood_sigma(
+    state: GridState, where: tuple[int, ...], masses: slice, exposure: float, x: Array
+) -> Array:
+    """Return the root of the profiled chi-square above its minimum, (mass, coupling)."""
+    assert state.likelihood is not None  # noqa: S101 - asked for
+    assert state.bins is not None  # noqa: S101 - with it
+    assert state.least is not None  # noqa: S101 - with it
+    own = state.bins[where]
+    data = binned.from_moments(state.likelihood, own[:, 0, 0], exposure, threshold=where[3])
+    above = data.plane(own[:, :, masses], x) - state.least[where[:3]]
+    return np.asarray(np.sqrt(np.maximum(above, 0.0)))
 
 
 def _flux(state: GridState, boron: Array, x: Array, like: Array) -> Array:

@@ -88,7 +88,17 @@ def _cases(plan: grid.GridPlan) -> Iterator[tuple[Any, models.Model, str, str]]:
 
 
 def _limit_rows(found: xr.Dataset) -> dict[str, Any]:
-    keys = ("statistic", "test", "sided", "cl", "dof", "flux_error", "threshold", "exposure")
+    keys = (
+        "statistic",
+        "data",
+        "test",
+        "sided",
+        "cl",
+        "dof",
+        "flux_error",
+        "threshold",
+        "exposure",
+    )
     attrs = {k: found.attrs[k] for k in keys if k in found.attrs}
     return {**attrs, "mass": found["mass"].values.tolist(), "excluded": as_lists(found)}
 

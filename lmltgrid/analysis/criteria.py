@@ -20,7 +20,7 @@ from lmltgrid.analysis.level import Level, require_test
 from lmltgrid.analysis.roots import Interval, between, outside, quadratic
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.kernels import chisquare, poisson, statistics
-from lmltgrid.tables.experiments import Experiment
+from lmltgrid.tables.experiment import Experiment
 from lmltgrid.tables.measurement import PulledMeasurement
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any, Final
 from scipy.stats import chi2
 
 from lmltgrid.errors import SpecificationError, unknown_name
-from lmltgrid.tables.experiments import Experiment
+from lmltgrid.tables.experiment import Experiment
 
 TESTS: Final = ("exclusion", "discovery")
 SIDES: Final = ("two", "one")
@@ -79,6 +79,7 @@ class Level:
     def as_dict(self, experiment: Experiment) -> dict[str, Any]:
         """Return what was asked of this experiment, for output."""
         asked: dict[str, Any] = {"test": self.test, "statistic": experiment.spec.test}
+        asked["data"] = experiment.data
         asked |= experiment.warning
         if self.flux_error is not None:
             asked["flux_error"] = self.flux_error

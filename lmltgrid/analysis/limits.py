@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from lmltgrid.analysis.criteria import intervals
+from lmltgrid.analysis.finder import Finder
 from lmltgrid.analysis.level import DEFAULT_CL, DEFAULT_DOF, DISCOVERY_SIGMAS, Level
 from lmltgrid.analysis.roots import Interval
 from lmltgrid.analysis.setup import (
@@ -18,7 +18,6 @@ from lmltgrid.analysis.setup import (
     conventions,
     find_experiment,
     own_values,
-    rates,
     require_own_exposure,
 )
 from lmltgrid.errors import SpecificationError
@@ -75,8 +74,8 @@ def limits(
     own, duration = own_values(chosen, threshold, exposure)
     require_own_exposure(chosen, duration)
     level = Level(test, sided, cl, dof, sigmas, flux_error)
-    found = rates(chosen, setting, masses, [own], boron=bool(flux_error))
-    every = intervals(chosen, found, duration, level)
+    finder = Finder(chosen, setting, own, duration, level)
+    every = finder(masses)
     width = max((len(one) for one in every), default=0)
     low, high = np.full((2, masses.size, width), np.nan)
     for i, one in enumerate(every):
@@ -88,10 +87,8 @@ def limits(
         coords={"mass": ("mass", masses, {"units": "MeV", "long_name": "mediator mass"})},
         attrs={
             "experiment": chosen.name,
-            **level.as_dict(chosen),
-            "threshold": own,
+            **finder.as_dict(),
             "energy_scale": chosen.spec.energy_scale,
-            "exposure": duration,
             **setting.as_dict(),
         },
     )
@@ -156,18 +153,14 @@ def contours(
     require_own_exposure(chosen, duration)
     level = Level(test, sided, cl, dof, sigmas, flux_error)
 
-    def find(at: Array) -> list[list[Interval]]:
-        found = rates(chosen, setting, at, [own], boron=bool(flux_error))
-        return intervals(chosen, found, duration, level)
-
+    find = Finder(chosen, setting, own, duration, level)
     border = (float(couplings[0]), float(couplings[-1]))
     here = find(masses)
     regions = []
     for branch in range(max((len(one) for one in here), default=0)):
         regions += _trace(find, here, masses, branch, border)
-    asked = level.as_dict(chosen) | {"threshold": own, "exposure": duration}
     scale = {"experiment": chosen.name, "energy_scale": chosen.spec.energy_scale}
-    return _polygons(regions).assign_attrs(scale | asked | setting.as_dict())
+    return _polygons(regions).assign_attrs(scale | find.as_dict() | setting.as_dict())
 
 
 def _polygons(regions: list[tuple[Array, bool]]) -> xr.Dataset:

@@ -9,9 +9,9 @@ from typing import Any, Final, get_args
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy.integrate import quad
 
 from lmltgrid import basis
+from lmltgrid.analysis.bins import counts, side_by_side
 from lmltgrid.analysis.setup import (
     DEFAULT_ATOMIC,
     DEFAULT_METALLICITY,
@@ -20,12 +20,13 @@ from lmltgrid.analysis.setup import (
     conventions,
     find_experiment,
     own_values,
-    rates,
+    require_own_exposure,
 )
 from lmltgrid.errors import unknown_name
-from lmltgrid.tables.experiments import SCALE_OF, Channel
+from lmltgrid.kernels import brems
+from lmltgrid.tables.combination import CombinedExperiment
+from lmltgrid.tables.experiment import SCALE_OF, Channel
 from lmltgrid.tables.oscillation import parse, probabilities
-from lmltgrid.units import M_MUON
 
 # The reactions as physicists write them, and as the tables do
 SOURCE_NAMES: Final = {
@@ -198,7 +199,7 @@ def events(
     Parameters
     ----------
     experiment
-        Name in the catalog, or in the folder ``experiments``.
+        Name in the catalog, or in the folder ``experiments``, or ``a+b``.
     mass, coupling
         Mediator mass in MeV, and coupling g.
     threshold
@@ -211,43 +212,42 @@ def events(
     Returns
     -------
     Dataset
-        ``sm``, ``signal`` (total change by the mediator, can be negative), ``background``: counts,
-        dims (bin,); ``window``: keV_ee, dims (bin, edge).
+        ``sm``, ``signal`` (total change by the mediator, can be negative), ``background``, and
+        ``observed`` where there are data: counts, dims (bin,); ``window``, the energies of a bin,
+        and ``time`` where it has times: dims (bin, edge). A sum ``a+b`` has the bins of all its
+        members, with the coordinates ``member`` and ``scale``, the scale of their energies.
     """
     chosen = find_experiment(experiment, experiments)
     setting = conventions(**options)
     at = axis([mass], "mass", unit="MeV")
     axis([coupling], "coupling", unit="1")
     own, duration = own_values(chosen, threshold, exposure)
-    found = rates(chosen, setting, at, [own])
-    x = coupling**2
-    c0, c1, c2 = (found.coefficients[0, :, order, 0] for order in range(3))
-    values = {"sm": c0, "signal": x * (c1 + x * c2), "background": found.background[0]}
-    names = {
-        "sm": "events in the Standard Model",
-        "signal": "change by the mediator",
-        "background": "background events",
-    }
-    variables: dict[str, Any] = {
-        name: ("bin", duration * value, {"units": "1", "long_name": names[name]})
-        for name, value in values.items()
-    }
-    variables["window"] = (
-        ("bin", "edge"),
-        found.window[0],
-        {"units": "keV", "energy_scale": chosen.window_scale},
+    if chosen.spec.test == "likelihood":
+        require_own_exposure(chosen, duration)
+    if isinstance(chosen, CombinedExperiment):
+        if threshold is not None:
+            basis.check_thresholds(chosen, np.array([own]), "threshold")
+        parts = [
+            counts(member, setting, at, coupling, cut, member.spec.exposure_tonne_year)
+            for member, cut in chosen.members
+        ]
+        names = [member.name for member, _ in chosen.members]
+        found = side_by_side(parts, names)
+    else:
+        found = counts(chosen, setting, at, coupling, own, duration)
+    return found.assign_attrs(
+        {
+            "experiment": chosen.name,
+            "mass": mass,
+            "coupling": coupling,
+            "threshold": own,
+            "energy_scale": chosen.spec.energy_scale,
+            "exposure": duration,
+            "data": chosen.data,
+            **chosen.warning,
+            **setting.as_dict(),
+        }
     )
-    attrs = {
-        "experiment": chosen.name,
-        "mass": mass,
-        "coupling": coupling,
-        "threshold": own,
-        "energy_scale": chosen.spec.energy_scale,
-        "exposure": duration,
-        **chosen.warning,
-        **setting.as_dict(),
-    }
-    return xr.Dataset(variables, attrs=attrs)
 
 
 def oscillations(
@@ -292,17 +292,21 @@ def oscillations(
     )
 
 
-def delta_a_mu(mass: ArrayLike, coupling: ArrayLike, charge: float = 1.0) -> Any:
-    """Return the one-loop contribution of a vector mediator to (g-2)_mu / 2 (P21 eq. 9).
+def delta_a_mu(
+    mass: ArrayLike, coupling: ArrayLike, charge: float = 1.0, kind: str = "vector"
+) -> Any:
+    """Return the one-loop contribution of a mediator to (g-2)_mu / 2.
 
-    Q^2 g^2/(4 pi^2) int_0^1 du u^2 (1-u) / (u^2 + (1-u) M^2/m_mu^2).
+    See `lmltgrid.kernels.brems.muon_anomaly` (P21 eq. 9 for a vector).
 
     Parameters
     ----------
     mass, coupling
         MeV and 1; broadcast against each other.
     charge
-        Charge of the muon.
+        Charge of the muon, or what multiplies the coupling of a scalar to it.
+    kind
+        "vector" or "scalar".
 
     Returns
     -------
@@ -312,16 +316,20 @@ def delta_a_mu(mass: ArrayLike, coupling: ArrayLike, charge: float = 1.0) -> Any
     Raises
     ------
     SpecificationError
-        A mass is not a positive finite number.
+        A mass is not a positive finite number, or the kind is not known.
     """
     masses = np.asarray(mass, dtype=np.float64)
     axis(masses.ravel(), "mass", unit="MeV")
-    integral = np.array([_vertex((m / M_MUON) ** 2) for m in masses.ravel()]).reshape(masses.shape)
-    return charge**2 * np.asarray(coupling) ** 2 / (4.0 * np.pi**2) * integral
+    per_square = brems.muon_anomaly(masses.ravel(), kind=kind)  # type: ignore[arg-type]
+    return charge**2 * np.asarray(coupling) ** 2 * per_square.reshape(masses.shape)
 
 
 def muon_band(
-    mass: ArrayLike, charge: float = 1.0, sigmas: float = 2.0, measurement: str = "P21"
+    mass: ArrayLike,
+    charge: float = 1.0,
+    sigmas: float = 2.0,
+    measurement: str = "P21",
+    kind: str = "vector",
 ) -> tuple[Any, Any, Any]:
     """Return the couplings that explain (g-2)_mu.
 
@@ -329,8 +337,8 @@ def muon_band(
     ----------
     mass
         Mediator masses, MeV.
-    charge
-        Charge of the muon.
+    charge, kind
+        See `delta_a_mu`.
     sigmas
         Half the width of the band, standard deviations of measured minus predicted.
     measurement
@@ -344,25 +352,13 @@ def muon_band(
     Raises
     ------
     SpecificationError
-        A mass is not a positive finite number, or the measurement is not known.
+        A mass is not a positive finite number, or the measurement or kind is not known.
     """
     if measurement not in DELTA_A_MU:
         raise unknown_name("measurement", measurement, DELTA_A_MU, "measurement")
     center, error = DELTA_A_MU[measurement]
-    unit = delta_a_mu(mass, 1.0, charge)
+    unit = delta_a_mu(mass, 1.0, charge, kind)
     low, middle, high = (
         np.sqrt(max(center + n * error, 0.0) * 1e-11 / unit) for n in (-sigmas, 0.0, sigmas)
     )
     return low, middle, high
-
-
-def _vertex(ratio: float) -> float:
-    """Return the loop integral at M^2/m_mu^2."""
-
-    def integrand(u: float) -> float:
-        return u**2 * (1.0 - u) / (u**2 + (1.0 - u) * ratio)
-
-    # the integrand turns over at u of about M/m_mu
-    turn = [min(np.sqrt(ratio), 0.5)]
-    value, _ = quad(integrand, 0.0, 1.0, points=turn, epsabs=0.0, epsrel=1e-11, limit=200)
-    return float(value)

@@ -21,7 +21,7 @@ from lmltgrid.analysis.roots import Interval, between, outside, quadratic
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.kernels import chisquare
 from lmltgrid.kernels.pulls import flux_deviance, flux_deviances
-from lmltgrid.tables.experiments import Experiment
+from lmltgrid.tables.experiment import Experiment
 from lmltgrid.tables.measurement import CountMeasurement
 
 Array = NDArray[np.float64]

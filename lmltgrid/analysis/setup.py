@@ -14,16 +14,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from lmltgrid import basis
+from lmltgrid import basis, folding
 from lmltgrid.errors import SpecificationError, unknown_name
 from lmltgrid.spec import Atomic, Couplings, Metallicity
 from lmltgrid.tables import models
-from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables.combination import CombinedExperiment
+from lmltgrid.tables.experiment import Experiment
+from lmltgrid.tables.experiments import find
 from lmltgrid.tables.models import Model
 from lmltgrid.tables.oscillation import Oscillation, parse
 
 Array = NDArray[np.float64]
 
+DEFAULT_MODEL: Final = "Lmu-Ltau"
 DEFAULT_METALLICITY: Final = "GS98"
 DEFAULT_OSCILLATION: Final = "nufit60"
 DEFAULT_ATOMIC: Final = "step+rrpa"
@@ -54,7 +57,7 @@ class Conventions:
 
 
 def conventions(
-    model: str | Model = "Lmu-Ltau",
+    model: str | Model = DEFAULT_MODEL,
     *,
     metallicity: str = DEFAULT_METALLICITY,
     oscillation: str = DEFAULT_OSCILLATION,
@@ -104,9 +107,8 @@ def conventions(
 
 
 def find_experiment(name: str, folder: str | Path | None = None) -> Experiment:
-    """Return an experiment of the catalog, or of a user's folder."""
-    shelf = catalog(None if folder is None else Path(folder))
-    return shelf.find(name, "experiment")
+    """Return an experiment of the catalog, or of a user's folder, or a combination ``a+b``."""
+    return find(name, None if folder is None else Path(folder))
 
 
 def own_values(
@@ -119,15 +121,22 @@ def own_values(
 
 
 def require_own_exposure(experiment: Experiment, exposure: float) -> None:
-    """Refuse another exposure than that in which something was measured.
+    """Refuse another exposure than that in which something was measured, or than the members'.
 
     Raises
     ------
     SpecificationError
-        The experiment measured in another exposure.
+        The experiment measured in another exposure, or each of its members has its own.
     """
     own = experiment.spec.exposure_tonne_year
-    if experiment.spec.measurement is not None and exposure != own:
+    if exposure == own:
+        return
+    if isinstance(experiment, CombinedExperiment):
+        raise SpecificationError(
+            f"exposure: {exposure:g} tonne year is given for {experiment.name}, whose members "
+            "count in their own exposures; leave it out"
+        )
+    if experiment.measured:
         raise SpecificationError(
             f"exposure: {exposure:g} tonne year is given for {experiment.name}, which measured in "
             f"{own:g} tonne year; leave it out"
@@ -166,12 +175,15 @@ class Rates:
     window : shape (threshold, bin, 2), keV
     boron : shape as that of coefficients, or None
         The part of 8B neutrinos, where its flux is uncertain.
+    moments
+        Where they come from, if the experiment has a likelihood.
     """
 
     coefficients: Array
     background: Array
     window: Array
     boron: Array | None = None
+    moments: xr.Dataset | None = None
 
     @property
     def null(self) -> Array:
@@ -240,10 +252,11 @@ def from_moments(moments: xr.Dataset, setting: Conventions) -> Rates:
         values: Array = found.values[0, 0]
         return values
 
-    apart = any(str(name).endswith(basis.BORON) for name in moments)
+    apart = any(str(name).endswith(folding.BORON) for name in moments)
     return Rates(
         part(""),
         moments["background"].values,
         moments["window"].values,
-        part(basis.BORON) if apart else None,
+        part(folding.BORON) if apart else None,
+        moments if "observed" in moments else None,
     )

@@ -7,15 +7,15 @@ from typing import Final
 import click
 
 from lmltgrid import __version__
-from lmltgrid.cli import answers, figures, lookup, papers, results, scans
+from lmltgrid.cli import answers, figures, lookup, papers, pressure, reconstruction, results, scans
 from lmltgrid.cli.application import EXIT_CODES, Application
 
 EXAMPLE: Final = "lmltgrid limits --experiment darwin-nr --model Lmu-Ltau --mass 1,10,100"
 
 main: Final = Application(
     "lmltgrid",
-    help="Search for light mediators with solar neutrinos: scans over models, "
-    "masses and couplings, with limits and discovery exposures from them.",
+    help="Search for light mediators with neutrinos: scans over models, masses and couplings, "
+    "with limits, discovery exposures and reconstructions from them.",
     sections={
         "Scans": (scans.run, scans.resume, scans.status, scans.verify),
         "Answers for one point": (answers.events, answers.spectrum, answers.oscillation),
@@ -23,6 +23,7 @@ main: Final = Application(
             results.limits,
             results.contour,
             results.discover,
+            reconstruction.reconstruct,
             papers.reproduce,
         ),
         "Figures": (figures.plot,),
@@ -32,4 +33,6 @@ main: Final = Application(
     example=EXAMPLE,
     epilog=f"Every verb that answers a question takes --json. Exit codes: {EXIT_CODES}",
 )
+figures.plot.add_command(pressure.pressure)
+figures.plot.add_command(reconstruction.figure)
 click.version_option(__version__, prog_name="lmltgrid")(main)

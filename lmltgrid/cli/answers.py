@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
 from lmltgrid.cli.options import Names, Numbers
-from lmltgrid.cli.output import Table, number, say, say_json
+from lmltgrid.cli.output import Table, number, say, say_json, threshold_unit
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 RECOILS: Final = "0.1,0.2,0.5,1,2"  # keV
+COUNTS: Final = {
+    "sm": "Standard Model",
+    "signal": "signal",
+    "background": "background",
+    "observed": "seen",
+}
 ENERGIES: Final = "1,5,10"  # MeV
 
 one_benchmark = click.option(
@@ -41,36 +50,56 @@ def events(
     coupling: float | None,
     **asked: Any,
 ) -> None:
-    """Count the events that a detector expects from solar neutrinos.
+    """Count the events that a detector expects, and show those that it saw.
 
-    The signal is the change by the mediator; it is negative where interference is destructive.
+    The signal is the change by the mediator; it is negative where interference is destructive. The
+    table adds up the times of an energy, --json does not.
     """
-    point = _point(benchmark, mass, coupling)
+    point = one_point(benchmark, mass, coupling)
     from lmltgrid.analysis import points
 
     found = points.events(
         mass=point["mass"], coupling=point["coupling"], **options.given(asked)
     ).load()
-    answer = {
-        "bins": found["window"].values.tolist(),
-        **{name: found[name].values.tolist() for name in ("sm", "signal", "background")},
-        "exposure": found.attrs["exposure"],
-    }
+    names = [name for name in COUNTS if name in found]
+    answer: dict[str, Any] = {"bins": found["window"].values.tolist()}
+    answer |= {name: found[name].values.tolist() for name in (*names, "time") if name in found}
+    answer |= {str(name): found[name].values.tolist() for name in found.coords}
+    answer["exposure"] = found.attrs["exposure"]
     settings = options.given(point) | found.attrs
     if as_json:
         say_json(answer | {"settings": settings})
         return
-    scale = {"nuclear_recoil": "recoil energy [keV_nr]"}
-    energy = scale.get(found["window"].attrs["energy_scale"], "reconstructed energy [keV_ee]")
-    columns = (energy, "Standard Model", "signal", "background")
-    rows = [
-        (f"{number(low)} - {number(high)}", number(sm), number(signal), number(background))
-        for (low, high), sm, signal, background in zip(
-            answer["bins"], answer["sm"], answer["signal"], answer["background"], strict=True
+    say([_events_table(found, names)], settings=settings)
+
+
+def _events_table(found: xr.Dataset, names: list[str]) -> Table:
+    """Return the counts of each energy, those of its times added up."""
+    size = found.sizes["bin"]
+    own = [found["window"].attrs["energy_scale"]] * size
+    scales = found["scale"].values.tolist() if "scale" in found.coords else own
+    members = found["member"].values.tolist() if "member" in found.coords else [""] * size
+    rows: dict[tuple[Any, ...], list[float]] = {}
+    for i, (low, high) in enumerate(found["window"].values.tolist()):
+        row = rows.setdefault((members[i], scales[i], low, high), [0.0] * len(names))
+        rows[members[i], scales[i], low, high] = [
+            total + float(found[name][i]) for total, name in zip(row, names, strict=True)
+        ]
+    cells = [
+        (
+            *([member] if member else []),
+            f"{number(low)} - {number(high)} {threshold_unit(scale)}",
+            *map(number, counts),
         )
+        for (member, scale, low, high), counts in rows.items()
     ]
-    title = f"Events in {settings['experiment']}, {number(answer['exposure'])} tonne year"
-    say([Table(title, columns, rows)], settings=settings)
+    energy = "recoil energy" if set(scales) == {"nuclear_recoil"} else "reconstructed energy"
+    words: tuple[str, ...] = ("experiment", energy) if any(members) else (energy,)
+    title = f"Events in {found.attrs['experiment']}"
+    if not any(members) and "muon_energy" not in scales:  # the whole run has no tonne year
+        title += f", {number(found.attrs['exposure'])} tonne year"
+    left = frozenset(range(len(words) - 1))
+    return Table(title, (*words, *(COUNTS[name] for name in names)), cells, left)
 
 
 @click.command(
@@ -99,7 +128,7 @@ def spectrum(
     **asked: Any,
 ) -> None:
     """Give the recoil spectrum with the mediator and in the Standard Model."""
-    point = _point(benchmark, mass, coupling)
+    point = one_point(benchmark, mass, coupling)
     from lmltgrid.analysis import points
 
     found = points.spectrum(mass=point["mass"], coupling=point["coupling"], **options.given(asked))
@@ -161,9 +190,12 @@ def oscillation(*, as_json: bool, listed: bool, **asked: Any) -> None:
     say([Table(title, columns, rows)], settings=found.attrs)
 
 
-def _point(benchmark: str | None, mass: float | None, coupling: float | None) -> dict[str, Any]:
+def one_point(
+    benchmark: str | None, mass: float | None, coupling: float | None, *, prefix: str = "--"
+) -> dict[str, Any]:
+    """Return the point asked for, see `lmltgrid.cli.options.points`."""
     names = None if benchmark is None else Names().convert(benchmark, None, None)
-    found = options.points(names, mass, coupling)
+    found = options.points(names, mass, coupling, prefix=prefix)
     if len(found) != 1:
         raise click.UsageError("--benchmark: this verb takes one point; name one benchmark")
     return found[0]

@@ -64,7 +64,7 @@ def output(name: str) -> Callable[[F], F]:
 
 plot = Verbs(
     "plot",
-    short_help="Draw a plane, recoil spectra, discovery lines or limits.",
+    short_help="Draw a plane, spectra, discovery lines, limits, reconstructions.",
     help="Draw a figure, into an HTML page that needs no network or into a PNG image.",
     example="lmltgrid plot plane --store quickstart.zarr --threshold 1.0 --output plane.html",
 )
@@ -118,7 +118,7 @@ def plane(*, store: Path | None, output: Path, as_json: bool, **asked: Any) -> N
     found = _on_the_fly(given).load() if store is None else _from_store(store, given)
     from lmltgrid.views import plots
 
-    _finish(plots.plane(found), output, settings(found), as_json=as_json)
+    finish(plots.plane(found), output, settings(found), as_json=as_json)
 
 
 def _from_store(store: Path, given: Mapping[str, Any]) -> xr.Dataset:
@@ -146,11 +146,18 @@ def select(grid: xr.Dataset, given: Mapping[str, Any]) -> xr.Dataset:
     for dim in ("threshold", "exposure"):
         wanted = given.get(dim) or _nominal(grid, dim)
         known = grid[dim].values.tolist()
-        shown = min(known, key=lambda value: abs(math.log(value / wanted)))
+        shown = min(known, key=lambda value: _apart(value, wanted))
         grid = grid.isel({dim: known.index(shown)})
         if dim in given and abs(shown / wanted - 1.0) > 1e-3:
             click.echo(f"lmltgrid: --{dim} {wanted:g}: the grid has {shown:g} nearest", err=True)
     return grid
+
+
+def _apart(value: float, wanted: float) -> float:
+    """Return how far two points of an axis are apart, in ratio where both have one."""
+    if value > 0.0 and wanted > 0.0:
+        return abs(math.log(value / wanted))
+    return abs(value - wanted)  # bins can begin at zero
 
 
 def _nominal(grid: xr.Dataset, dim: str) -> float:
@@ -247,7 +254,7 @@ def spectrum(
         for name in model
         for point in points
     ]
-    _finish(plots.spectra(found), output, _of_several(found), as_json=as_json)
+    finish(plots.spectra(found), output, of_several(found), as_json=as_json)
 
 
 @plot.command(
@@ -299,14 +306,13 @@ def discovery(
             for point in points
         ]
     figure = plots.discovery_lines(found, experiments=asked["experiments"])
-    _finish(figure, output, _of_several(found), as_json=as_json)
+    finish(figure, output, of_several(found), as_json=as_json)
 
 
 def _thresholds(name: str, folder: Path | None) -> list[float]:
     from lmltgrid.analysis.setup import find_experiment
 
-    window = find_experiment(name, folder).spec.window
-    low, (high, num) = window.minimum_threshold_kev, THRESHOLDS
+    low, (high, num) = find_experiment(name, folder).lowest_threshold, THRESHOLDS
     text = f"{low!r}:{max(high, 2.0 * low)!r}:{num}"
     return list(Numbers("keV").convert(text, None, None))
 
@@ -342,7 +348,7 @@ def limits(
 
     given = options.given(asked)
     found = [find(name, model=own, **given) for name in experiment for own in model]
-    _finish(plots.limits_lines(found), output, _of_several(found), as_json=as_json)
+    finish(plots.limits_lines(found), output, of_several(found), as_json=as_json)
 
 
 def settings(found: xr.Dataset) -> dict[str, Any]:
@@ -353,7 +359,7 @@ def settings(found: xr.Dataset) -> dict[str, Any]:
     return {key: value for key, value in settings_of(found).items() if key not in wordy}
 
 
-def _of_several(found: list[xr.Dataset]) -> dict[str, Any]:
+def of_several(found: list[xr.Dataset]) -> dict[str, Any]:
     """Return the settings of several answers; a list where they differ.
 
     Mass and coupling make one ``point``.
@@ -369,7 +375,8 @@ def _of_several(found: list[xr.Dataset]) -> dict[str, Any]:
     return out
 
 
-def _finish(figure: Any, path: Path, used: Mapping[str, Any], *, as_json: bool) -> None:
+def finish(figure: Any, path: Path, used: Mapping[str, Any], *, as_json: bool) -> None:
+    """Save a figure and say where it is, and what its numbers depend on."""
     from lmltgrid.views import plots
 
     plots.save(figure, path)

@@ -83,14 +83,26 @@ def experiments(*, as_json: bool, experiments: Path | None) -> None:
     if as_json:
         say_json({"experiments": [entry.as_dict() for entry in shelf.values()]})
         return
-    columns = ("name", "what it is", "channels", "threshold", "lowest", "unit", "exposure [t yr]")
+    columns = (
+        *("name", "what it is", "channels", "data", "threshold", "lowest", "unit"),
+        "exposure [t yr]",
+    )
     rows = []
     for entry in shelf.values():
         spec = entry.spec
-        limits = number(entry.threshold, 4), number(spec.window.minimum_threshold_kev, 4)
-        what = entry.name, spec.title, "+".join(entry.channels)
-        rows.append((*what, *limits, entry.unit, number(spec.exposure_tonne_year)))
-    say([Table("Experiments", columns, rows, frozenset({0, 1, 2, 5}))])
+        limits = [number(entry.threshold, 4), number(entry.lowest_threshold, 4)]
+        unit, exposure = entry.unit, number(spec.exposure_tonne_year)
+        if unit == "several":  # each member has its own
+            limits, unit, exposure = ["-", "-"], "-", "-"
+        elif unit == "GeV":  # a run of muons
+            exposure = "-"
+        what = entry.name, spec.title, "+".join(entry.channels) or "-", entry.data
+        rows.append((*what, *limits, unit, exposure))
+    notes = [
+        "The threshold of a binned likelihood is where its bins begin; of a gas, the pressure.",
+        "a+b adds up experiments with a likelihood or a count; name@1 is a count above 1 keV.",
+    ]
+    say([Table("Experiments", columns, rows, frozenset({0, 1, 2, 3, 6}))], notes=notes)
 
 
 @click.command(
@@ -106,11 +118,16 @@ def schema(*, kind: str) -> None:
 
 
 def _schema(kind: str) -> dict[str, Any]:
+    from pydantic import TypeAdapter
     from pydantic.json_schema import GenerateJsonSchema
 
-    from lmltgrid.spec import ScanSpec, Spec
-    from lmltgrid.tables.experiments import ExperimentSpec
+    from lmltgrid.spec import ScanSpec
+    from lmltgrid.tables.experiments import SPECS
 
-    kinds: dict[str, type[Spec]] = {"scan": ScanSpec, "experiment": ExperimentSpec}
+    kinds: dict[str, Any] = {"scan": ScanSpec.model_json_schema()}
+    if kind == "experiment":
+        forms = [TypeAdapter(spec).json_schema() for spec in SPECS.values()]
+        kinds["experiment"] = {"anyOf": forms}
     # editors go by the dialect to know how to read the rest
-    return {"$schema": GenerateJsonSchema.schema_dialect} | kinds[kind].model_json_schema()
+    found: dict[str, Any] = kinds[kind]
+    return {"$schema": GenerateJsonSchema.schema_dialect} | found

@@ -240,7 +240,8 @@ experiments = click.option(
 experiment = click.option(
     "--experiment",
     metavar="NAME",
-    help=f"Experiment and analysis, see 'lmltgrid experiments'. {default('experiment')}",
+    help="Experiment and analysis, see 'lmltgrid experiments'; a+b adds up likelihoods. "
+    + default("experiment"),
 )
 
 metallicity = click.option(
@@ -285,8 +286,9 @@ more_conventions = joined(
     ),
     click.option(
         "--couplings",
-        metavar="[msbar|low-energy]",
-        help=f"Weak mixing angle of the Standard Model couplings. {default('couplings')}",
+        metavar="[msbar|low-energy|radiative]",
+        help="Couplings of neutrinos in the Standard Model: weak mixing angle, or those of AC22. "
+        + default("couplings"),
     ),
 )
 
@@ -304,11 +306,15 @@ benchmarks = click.option(
 threshold = click.option(
     "--threshold",
     type=Positive("keV"),
-    help="Threshold in the experiment's own scale, keV_nr or keV_ee. [default: its nominal one]",
+    help="Threshold in the experiment's own scale, keV_nr or keV_ee; of a gas detector its "
+    "pressure in Torr. Binned likelihoods have none to choose. [default: its nominal one]",
 )
 
 exposure = click.option(
-    "--exposure", type=Positive("t*yr"), help="Exposure. [default: the experiment's own]"
+    "--exposure",
+    type=Positive("t*yr"),
+    help="Exposure of a projection; data that were taken, and sums a+b, have their own. "
+    "[default: the experiment's own]",
 )
 
 flux_error = click.option(
@@ -323,8 +329,9 @@ test_options = joined(
     click.option(
         "--test",
         metavar="[exclusion|discovery]",
-        help="exclusion: the coupling is excluded if the Standard Model is true. discovery: the "
-        "Standard Model is rejected if the coupling is true. [default: exclusion]",
+        help="exclusion: the coupling is excluded if the Standard Model is true, or by data "
+        "that were taken. discovery: the Standard Model is rejected if the coupling is true. "
+        "[default: exclusion]",
     ),
     click.option(
         "--sided",
@@ -378,12 +385,21 @@ def check_test(test: str | None, cl: float | None, sigmas: float | None) -> None
 
 
 def points(
-    benchmark: list[str] | None, mass: float | None, coupling: float | None
+    benchmark: list[str] | None,
+    mass: float | None,
+    coupling: float | None,
+    *,
+    prefix: str = "--",
 ) -> list[dict[str, Any]]:
-    """Return the points asked for, each with ``benchmark`` (or none), ``mass``, ``coupling``."""
+    """Return the points asked for, each with ``benchmark`` (or none), ``mass``, ``coupling``.
+
+    ``prefix`` opens the names of the options for mass and coupling.
+    """
     if benchmark is None:
         if mass is None or coupling is None:
-            raise click.UsageError("no point is given; give --mass and --coupling, or --benchmark")
+            raise click.UsageError(
+                f"no point is given; give {prefix}mass and {prefix}coupling, or --benchmark"
+            )
         return [{"benchmark": None, "mass": mass, "coupling": coupling}]
     if mass is not None or coupling is not None:
         raise click.UsageError("--benchmark stands for mass and coupling; leave those out")

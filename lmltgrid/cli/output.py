@@ -119,6 +119,6 @@ def _shown(value: Any) -> str:
 
 def threshold_unit(energy_scale: str) -> str:
     """Return the unit of a threshold on an energy scale."""
-    from lmltgrid.tables.experiments import UNIT_OF
+    from lmltgrid.tables.experiment import UNIT_OF
 
     return UNIT_OF[energy_scale]  # type: ignore[index]

@@ -17,7 +17,7 @@ from lmltgrid.cli.output import Table, number, say, say_json
     short_help="A paper's numbers beside ours, with a verdict each.",
     example="lmltgrid reproduce P21",
 )
-@click.argument("papers", nargs=-1, metavar="[P20|P21|LX22]...")
+@click.argument("papers", nargs=-1, metavar="[P20|P21|LX22|AC22|B22]...")
 @click.option("--all", "everything", is_flag=True, help="Every paper.")
 @options.as_json
 def reproduce(*, papers: tuple[str, ...], everything: bool, as_json: bool) -> None:

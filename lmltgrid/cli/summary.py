@@ -59,8 +59,7 @@ def _limits(cases: list[Case]) -> Table:
     tail = tails.get(first.get("sided", ""), f"chi-square, {first.get('dof')} dof")
     title = (
         f"Limits of {first['experiment']}: couplings g excluded at {100 * first['cl']:g} % "
-        f"({tail}), if the Standard Model is true; {number(first['exposure'])} tonne year, "
-        f"threshold {number(first['threshold'])} {first['unit']}{_flux_error(first)}"
+        f"({tail}){_against(first)}{_flux_error(first)}"
     )
     rows = [
         (*(case[name] for name in _CASE), number(mass), coupling_ranges(ranges))
@@ -69,6 +68,22 @@ def _limits(cases: list[Case]) -> Table:
     ]
     columns = (*_CASE.values(), "mass [MeV]", "excluded couplings")
     return Table(title, columns, rows, frozenset({0, 1, 2, 4}))
+
+
+def _against(case: Case) -> str:
+    """Return what the limits rest on: data, or what is expected in some exposure."""
+    if case.get("data") == "measured":
+        return ", by its data"
+    if case.get("data") == "both":
+        return ", by its data, and where there are none, if the Standard Model is true"
+    parts = []
+    if case["unit"] not in ("GeV", "several"):  # a run of muons has no tonne year
+        parts.append(f"{number(case['exposure'])} tonne year")
+    if case["unit"] == "Torr":
+        parts.append(f"pressure {number(case['threshold'])} Torr")
+    elif case.get("statistic") != "likelihood":  # its bins are given
+        parts.append(f"threshold {number(case['threshold'])} {case['unit']}")
+    return "; ".join((", if the Standard Model is true", *([", ".join(parts)] if parts else [])))
 
 
 def _discovery(cases: list[Case]) -> Table:

@@ -18,12 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmltgrid.kernels.jit import kernel
-from lmltgrid.units import CM2_PER_MEV_2, G_FERMI, HBAR_C, M_ELECTRON, M_MUON, M_TAU
+from lmltgrid.units import CM2_PER_MEV_2, G_FERMI, HBAR_C, M_ELECTRON, M_MUON, M_TAU, SKIN_FM
 
 Array = NDArray[np.float64]
-
-SKIN_FM = 0.9  # s, Helm (1956), Lewin & Smith (1996)
-DIFFUSENESS_FM = 0.52  # a, Lewin & Smith (1996)
 
 # The basis, in order: pp, pn, nn stand for (Z F_p)^2, Z F_p N F_n, (N F_n)^2; L for the loop
 # functions of electron, muon, tau; S and A for the kinematics of a scalar and an axial mediator, A
@@ -55,18 +52,17 @@ def minimal_energy(recoil_energy: Array, target_mass: Array | float) -> Array:
 
 
 @kernel
-def helm(momentum: float, mass_number: float) -> float:
-    """Return the Helm form factor with the radius of Lewin & Smith (1996), as in P20 and P21.
+def helm(momentum: float, radius: float) -> float:
+    """Return the Helm form factor, with a skin of s = 0.9 fm (AC22 below eq. 3.3, B22 eq. 2.6).
 
     Parameters
     ----------
     momentum
         Momentum transfer, MeV.
-    mass_number
-        Mass number A: R0^2 = c^2 + 7/3 pi^2 a^2 - 5 s^2, c = 1.23 A^(1/3) - 0.6 fm.
+    radius
+        Diffraction radius R0, fm; for the root-mean-square radius of a distribution of nucleons,
+        R0^2 = 5/3 r_rms^2 - 5 s^2.
     """
-    c = 1.23 * mass_number ** (1.0 / 3.0) - 0.6
-    radius = sqrt(c**2 + 7.0 / 3.0 * (pi * DIFFUSENESS_FM) ** 2 - 5.0 * SKIN_FM**2)
     q = momentum / HBAR_C
     x = q * radius
     if x < 0.02:
@@ -122,13 +118,20 @@ def rate_factor(recoil_energy: Array, mass: float, flux: Array) -> Array:
 
 @kernel
 def _fill(
-    recoil_energy: float, z: float, a: float, spin: float, target_mass: float, out: Array
+    recoil_energy: float,
+    z: float,
+    a: float,
+    radius: tuple[float, float],
+    spin: float,
+    target_mass: float,
+    out: Array,
 ) -> None:
     """Fill ``out`` (N_BASIS,) with the basis at one recoil, without the powers of D."""
     q2 = 2.0 * target_mass * recoil_energy
-    form = helm(sqrt(q2), a)
+    momentum = sqrt(q2)
+    form = helm(momentum, radius[0])
     p = z * form
-    n = (a - z) * form
+    n = (a - z) * (form if radius[1] == radius[0] else helm(momentum, radius[1]))
     pp, pn, nn = p * p, p * n, n * n
     loops = (loop_function(q2, M_ELECTRON), loop_function(q2, M_MUON), loop_function(q2, M_TAU))
     for start in (0, 3, 12, 27):
@@ -156,17 +159,23 @@ def _kind(index: int) -> int:
 
 @kernel
 def spectra(
-    recoil_energy: Array, z: float, a: Array, spin: Array, target_mass: Array, rate: Array
+    recoil_energy: Array,
+    z: Array,
+    a: Array,
+    radius: Array,
+    spin: Array,
+    target_mass: Array,
+    rate: Array,
 ) -> Array:
     """Return the basis spectra without the powers of D, shape (n, isotope, N_BASIS, flavor).
 
     Parameters
     ----------
     recoil_energy : shape (n,), MeV
-    z
-        Atomic number.
-    a, spin, target_mass : shape (isotope,)
-        Mass numbers, unpaired nucleons Z+ - Z- + N+ - N-, and nuclear masses in MeV.
+    z, a, spin, target_mass : shape (isotope,)
+        Atomic numbers, mass numbers, unpaired nucleons Z+ - Z- + N+ - N-, nuclear masses in MeV.
+    radius : shape (2, isotope), fm
+        Diffraction radii of protons and neutrons, see `helm`.
     rate : shape (isotope, KINDS, flavor, n)
         `rate_factor` times the number of nuclei.
     """
@@ -175,7 +184,8 @@ def spectra(
     basis = np.empty(N_BASIS)
     for i in range(n):
         for s in range(n_isotope):
-            _fill(recoil_energy[i], z, a[s], spin[s], target_mass[s], basis)
+            radii = (radius[0, s], radius[1, s])
+            _fill(recoil_energy[i], z[s], a[s], radii, spin[s], target_mass[s], basis)
             for j in range(N_BASIS):
                 for f in range(n_flavor):
                     out[i, s, j, f] = rate[s, _kind(j), f, i] * basis[j]

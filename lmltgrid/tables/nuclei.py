@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import pi
 from typing import Final, get_args
 
 import numpy as np
@@ -12,12 +13,36 @@ from numpy.typing import NDArray
 from lmltgrid.datafiles import read_table
 from lmltgrid.errors import SpecificationError, unknown_name
 from lmltgrid.spec import Atomic
-from lmltgrid.units import ATOMIC_MASS_UNIT, ATOMIC_MASS_UNIT_KG, KG_PER_TONNE, M_ELECTRON
+from lmltgrid.units import (
+    ATOMIC_MASS_UNIT,
+    ATOMIC_MASS_UNIT_KG,
+    DIFFUSENESS_FM,
+    KG_PER_TONNE,
+    M_ELECTRON,
+    SKIN_FM,
+)
 
 Array = NDArray[np.float64]
 
 ISOTOPES_FILE: Final = "nuclei/isotopes.csv"
-ATOMIC_NUMBER: Final = {"Si": 14, "Ar": 18, "Ge": 32, "Xe": 54}
+RADII_FILES: Final = {"ac22": "nuclei/radii-ac22.csv", "b22": "nuclei/radii-b22.csv"}
+ATOMIC_NUMBER: Final = {
+    "C": 6,
+    "F": 9,
+    "Si": 14,
+    "S": 16,
+    "Ar": 18,
+    "Ge": 32,
+    "I": 53,
+    "Xe": 54,
+    "Cs": 55,
+}
+FORMULAS: Final[dict[str, dict[str, int]]] = {
+    "CsI": {"Cs": 1, "I": 1},
+    "CS2": {"C": 1, "S": 2},
+    "C3F8": {"C": 3, "F": 8},
+}
+LEWIN_SMITH: Final = "lewin-smith"
 # electrons in a tonne; Borexino, arXiv:1707.09279: 3.307e31 in 100 tonnes
 ELECTRON_TARGETS: Final = {"pseudocumene": 3.307e29}
 SHELL_FILES: Final = {
@@ -30,27 +55,28 @@ RRPA_FILES: Final = {"Xe": "nuclei/xenon-rrpa.csv"}
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Natural isotopes of one element, or free electrons; arrays have the shape (isotope,).
+    """Natural isotopes of an element or a compound, or free electrons; shapes are (isotope,).
 
     Attributes
     ----------
-    z
-        Atomic number.
-    a
-        Mass numbers.
+    z, a
+        Atomic and mass numbers.
+    radius : shape (2, isotope)
+        Diffraction radii of protons and of neutrons for the Helm form factor, fm.
     nuclear_mass
         MeV; atomic mass less the electrons (their binding, below 0.2 MeV, is neglected).
     spin
         Unpaired protons and neutrons, Z+ - Z- + N+ - N-: what an axial mediator couples to.
     abundance
-        Fraction of the atoms, summing to one.
+        Nuclei in an atom of the natural mixture, summing to one, or in a formula unit.
     atoms_per_tonne
-        Atoms of the natural mixture in one tonne; of a target without isotopes, its electrons.
+        Atoms or formula units in one tonne; of a target without isotopes, its electrons.
     """
 
     element: str
-    z: int
+    z: Array
     a: Array
+    radius: Array
     nuclear_mass: Array
     spin: Array
     abundance: Array
@@ -98,36 +124,111 @@ class AtomicFactor:
         return count * np.where(inside, ratio, 1.0)
 
 
-@lru_cache(maxsize=8)
-def target(element: str, where: str = "target") -> Target:
-    """Return the natural isotopes of an element.
+@lru_cache(maxsize=32)
+def target(element: str, form_factor: str = LEWIN_SMITH, where: str = "target") -> Target:
+    """Return the natural isotopes of an element or of a compound.
+
+    Parameters
+    ----------
+    element
+        Symbol of an element, formula of a compound, or name of a target of electrons.
+    form_factor
+        Where the nuclear radii come from: "lewin-smith" for all nuclei (P20, P21), "ac22" (AC22
+        eqs 3.4 and 3.5), "b22" (B22 Table 1).
+    where
+        Opens the message.
 
     Raises
     ------
     UnknownNameError
-        The element is not tabulated.
+        The element or the form factor is not tabulated.
+    SpecificationError
+        There is no radius for one of the elements.
     """
     if element in ELECTRON_TARGETS:
         none = np.zeros(0)
-        return Target(element, 1, none, none, none, none, ELECTRON_TARGETS[element])
-    if element not in ATOMIC_NUMBER:
-        raise unknown_name("target", element, (*ATOMIC_NUMBER, *ELECTRON_TARGETS), where)
-    z = ATOMIC_NUMBER[element]
-    columns = ("z", "a", "atomic_mass_u", "abundance", "unpaired_nucleons")
-    table = read_table(ISOTOPES_FILE, columns)
-    rows = table["z"] == z
-    atomic_mass = table["atomic_mass_u"][rows]
-    abundance = table["abundance"][rows] / table["abundance"][rows].sum()
-    mean_mass_kg = float(np.sum(atomic_mass * abundance)) * ATOMIC_MASS_UNIT_KG
+        radius = np.zeros((2, 0))
+        return Target(element, none, none, radius, none, none, none, ELECTRON_TARGETS[element])
+    if element not in ATOMIC_NUMBER and element not in FORMULAS:
+        known = (*ATOMIC_NUMBER, *FORMULAS, *ELECTRON_TARGETS)
+        raise unknown_name("target", element, known, where)
+    table = read_table(ISOTOPES_FILE, ("z", "a", "atomic_mass_u", "abundance", "unpaired_nucleons"))
+    columns: dict[str, list[Array]] = {name: [] for name in table}
+    for symbol, number in FORMULAS.get(element, {element: 1}).items():
+        rows = table["z"] == ATOMIC_NUMBER[symbol]
+        for name, values in table.items():
+            columns[name].append(values[rows])
+        columns["abundance"][-1] = number * _normalized(table["abundance"][rows])
+    z, a, mass, abundance, spin = (np.concatenate(columns[name]) for name in table)
     return Target(
         element=element,
         z=z,
-        a=table["a"][rows],
-        nuclear_mass=atomic_mass * ATOMIC_MASS_UNIT - z * M_ELECTRON,
-        spin=table["unpaired_nucleons"][rows],
+        a=a,
+        radius=_radii(z, a, form_factor, where),
+        nuclear_mass=mass * ATOMIC_MASS_UNIT - z * M_ELECTRON,
+        spin=spin,
         abundance=abundance,
-        atoms_per_tonne=KG_PER_TONNE / mean_mass_kg,
+        atoms_per_tonne=KG_PER_TONNE / (float(np.sum(mass * abundance)) * ATOMIC_MASS_UNIT_KG),
     )
+
+
+def most_abundant(found: Target) -> Target:
+    """Return a target in which each element is its most abundant isotope alone."""
+    keep = []
+    for z in dict.fromkeys(found.z.tolist()):
+        own = np.flatnonzero(found.z == z)
+        keep.append(int(own[np.argmax(found.abundance[own])]))
+    number = np.array([float(found.abundance[found.z == z].sum()) for z in found.z[keep]])
+    atomic = (found.nuclear_mass + found.z * M_ELECTRON)[keep] / ATOMIC_MASS_UNIT
+    return Target(
+        element=found.element,
+        z=found.z[keep],
+        a=found.a[keep],
+        radius=found.radius[:, keep],
+        nuclear_mass=found.nuclear_mass[keep],
+        spin=found.spin[keep],
+        abundance=number,
+        atoms_per_tonne=KG_PER_TONNE / (float(np.sum(atomic * number)) * ATOMIC_MASS_UNIT_KG),
+    )
+
+
+def _normalized(abundance: Array) -> Array:
+    return np.asarray(abundance / abundance.sum())
+
+
+def _radii(z: Array, a: Array, form_factor: str, where: str) -> Array:
+    """Return diffraction radii of protons and neutrons, shape (2, isotope), fm."""
+    if form_factor == LEWIN_SMITH:
+        return np.stack([lewin_smith_radius(a)] * 2)
+    if form_factor not in RADII_FILES:
+        known = (LEWIN_SMITH, *RADII_FILES)
+        raise unknown_name("form factor", form_factor, known, f"{where}: form_factor")
+    columns = ("z", "proton_rms_fm", "neutron_rms_fm")
+    table = read_table(RADII_FILES[form_factor], columns)
+    missing = sorted(set(z.tolist()) - set(table["z"].tolist()))
+    if missing:
+        symbols = {number: symbol for symbol, number in ATOMIC_NUMBER.items()}
+        raise SpecificationError(
+            f"{where}: form_factor: {form_factor!r} is given, which has no radius of "
+            f"{symbols[int(missing[0])]}; use {LEWIN_SMITH!r}"
+        )
+    place = [int(np.flatnonzero(table["z"] == one)[0]) for one in z]
+    return rms_to_diffraction(np.stack([table[name][place] for name in columns[1:]]))
+
+
+def lewin_smith_radius(mass_number: Array) -> Array:
+    """Return the diffraction radii (fm) of Lewin & Smith (1996), as in P20 and P21.
+
+    R0^2 = c^2 + 7/3 pi^2 a^2 - 5 s^2, c = 1.23 A^(1/3) - 0.6 fm.
+    """
+    c = 1.23 * mass_number ** (1.0 / 3.0) - 0.6
+    square = c**2 + 7.0 / 3.0 * (pi * DIFFUSENESS_FM) ** 2 - 5.0 * SKIN_FM**2
+    return np.asarray(np.sqrt(square))
+
+
+def rms_to_diffraction(radius: Array) -> Array:
+    """Return the diffraction radii (fm) of distributions of some root-mean-square radii (fm)."""
+    return np.asarray(np.sqrt(5.0 / 3.0 * radius**2 - 5.0 * SKIN_FM**2))
 
 
 def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
@@ -149,7 +250,7 @@ def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
         raise unknown_name("atomic", atomic, get_args(Atomic), "atomic")
     empty = np.zeros(0)
     if atomic == "free" or element in ELECTRON_TARGETS:  # recoils there are far above the shells
-        return AtomicFactor(target(element).z, empty, empty, empty, empty)
+        return AtomicFactor(ATOMIC_NUMBER.get(element, 1), empty, empty, empty, empty)
     if element not in SHELL_FILES:
         raise SpecificationError(
             f"atomic: {atomic!r} is given for {element}; bound electrons are tabulated for "
@@ -160,7 +261,7 @@ def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
     if atomic == "step+rrpa" and element in RRPA_FILES:
         rrpa = read_table(RRPA_FILES[element], ("recoil_energy_kev", "ratio"))
     return AtomicFactor(
-        z=target(element).z,
+        z=ATOMIC_NUMBER[element],
         binding=shells["binding_energy_kev"],
         electrons=shells["electrons"],
         rrpa_energy=rrpa["recoil_energy_kev"],
@@ -168,11 +269,15 @@ def atomic_factor(element: str, atomic: Atomic) -> AtomicFactor:
     )
 
 
-def data_files(element: str, atomic: Atomic | None) -> tuple[str, ...]:
+def data_files(
+    element: str, atomic: Atomic | None, form_factor: str = LEWIN_SMITH
+) -> tuple[str, ...]:
     """Return the shipped files that a rate in this target depends on."""
     if element in ELECTRON_TARGETS:
         return ()
     files = [ISOTOPES_FILE]
+    if form_factor in RADII_FILES:
+        files.append(RADII_FILES[form_factor])
     if atomic is not None and atomic != "free":
         files.append(SHELL_FILES[element])
     if atomic == "step+rrpa" and element in RRPA_FILES:

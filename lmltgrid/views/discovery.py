@@ -14,7 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid.errors import SpecificationError
-from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables.experiment import Experiment
+from lmltgrid.tables.experiments import catalog
 from lmltgrid.views.axes import Ends, log_ticks
 from lmltgrid.views.lines import DASH_ORDER, curve, frame_options, point_words
 from lmltgrid.views.style import (

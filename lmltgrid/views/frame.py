@@ -75,10 +75,10 @@ def border_of(mass: Ends, coupling: Ends) -> Array:
     return logs
 
 
-def band_area(mass: Ends, charge: float) -> hv.Area:
+def band_area(mass: Ends, charge: float, kind: str = "vector") -> hv.Area:
     """Return where the mediator explains (g-2)_mu within 2 sigma (P21)."""
     at = np.geomspace(*mass, 80)
-    low, _, high = muon_band(at, charge)
+    low, _, high = muon_band(at, charge, kind=kind)
     logs = (np.log10(at), np.log10(low), np.log10(high))
     return options(
         hv.Area(logs, X, [Y, "top"], label=f"(g−2)μ, 2{SIGMA}"),  # noqa: RUF001

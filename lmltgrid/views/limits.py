@@ -21,6 +21,7 @@ from lmltgrid.views.style import (
     differences,
     experiment_words,
     muon_charge,
+    muon_kind,
     settings_of,
     title_words,
     verdict_words,
@@ -65,8 +66,8 @@ def limits_lines(
             "and ascend; correct it"
         )
     settings = [settings_of(one) for one in several]
-    charges = {muon_charge(one) for one in settings if band} - {0.0}
-    parts: list[Any] = [band_area(mass, charge) for charge in sorted(charges)]
+    bands = {(muon_charge(one), muon_kind(one)) for one in settings if band}
+    parts: list[Any] = [band_area(mass, *one) for one in sorted(bands) if one[0] > 0.0]
     drawn = [
         filled(branches(one, border[1]), mass, border, _limit_words(settings, i), COLORS[i % 6])
         for i, one in enumerate(several)

@@ -33,6 +33,7 @@ from lmltgrid.views.style import (
     Settings,
     line,
     muon_charge,
+    muon_kind,
     options,
     settings_of,
     title_words,
@@ -93,7 +94,7 @@ def plane(
     mass, coupling = (ends(values[dim].values) for dim in ("mass", "coupling"))
     parts: list[Any] = [_image(values, settings, maximum)]
     if band and muon_charge(settings):
-        parts.append(band_area(mass, muon_charge(settings)))
+        parts.append(band_area(mass, muon_charge(settings), muon_kind(settings)))
     if intervals is not None:
         outlines = branches(intervals, coupling[1])
         words = verdict_words(intervals.attrs)

@@ -10,6 +10,18 @@ from lmltgrid.views.discovery import discovery_lines
 from lmltgrid.views.limits import limits_lines
 from lmltgrid.views.lines import spectra
 from lmltgrid.views.plane import plane
+from lmltgrid.views.pressure import pressure_line
+from lmltgrid.views.reconstruction import reconstruction
 from lmltgrid.views.save import html, png, save
 
-__all__ = ["discovery_lines", "html", "limits_lines", "plane", "png", "save", "spectra"]
+__all__ = [
+    "discovery_lines",
+    "html",
+    "limits_lines",
+    "plane",
+    "png",
+    "pressure_line",
+    "reconstruction",
+    "save",
+    "spectra",
+]

@@ -12,7 +12,8 @@ import holoviews.plotting.mpl  # noqa: F401 - each of the two imports registers 
 import xarray as xr
 
 from lmltgrid.tables import models
-from lmltgrid.tables.experiments import UNIT_OF, catalog
+from lmltgrid.tables.experiment import UNIT_OF
+from lmltgrid.tables.experiments import catalog
 
 Hook = Callable[[Any, Any], None]
 Settings = Mapping[str, Any]
@@ -40,8 +41,8 @@ _SYMBOLS: Final = (("Lmu", "Lμ"), ("Ltau", "Lτ"), ("Le", "Lₑ"), ("-", "−")
 
 
 CONVENTIONS: Final[dict[str, Callable[[Settings], str]]] = {
-    "threshold": lambda one: f"threshold {number(one['threshold'])} {unit_of(one)}",
-    "exposure": lambda one: f"{number(one['exposure'])} t yr",
+    "threshold": lambda one: _threshold_words(one),
+    "exposure": lambda one: _exposure_words(one),
     "metallicity": lambda one: f"Sun {one['metallicity']}",
     "oscillation": lambda one: f"oscillation {one['oscillation']}",
     "flux_error": lambda one: f"8B flux known to {number(100 * one['flux_error'])} %",
@@ -138,11 +139,22 @@ def settings_of(data: xr.Dataset | xr.DataArray) -> dict[str, Any]:
 
 
 def muon_charge(settings: Settings) -> float:
-    """Return the size of the muon's charge, 0 where the model is not known."""
+    """Return the size of the muon's charge, 0 where the model is not known.
+
+    A universal scalar couples to the muon as to a quark; for an axial mediator nothing is drawn.
+    """
     if "charges" in settings:
         return abs(float(settings["charges"]["mu"]))
     model = models.catalog().get(settings.get("model", ""))
-    return 0.0 if model is None else abs(model.charge("mu"))
+    if model is None:
+        return 0.0
+    return 1.0 if model.kind == "scalar" else abs(model.charge("mu"))
+
+
+def muon_kind(settings: Settings) -> str:
+    """Return how the mediator couples to the muon: "vector" or "scalar"."""
+    model = models.catalog().get(settings.get("model", ""))
+    return "scalar" if model is not None and model.kind == "scalar" else "vector"
 
 
 def experiment_words(settings: Settings) -> str:
@@ -161,7 +173,8 @@ def unit_of(settings: Settings) -> str:
 def verdict_words(settings: Settings) -> str:
     """Return what a test says of a coupling: "excluded at 90 % CL", "5σ discovery"."""
     if "cl" in settings:
-        return f"excluded at {100.0 * settings['cl']:g} % CL"
+        by = " by its data" if _measured(settings) else ""
+        return f"excluded at {100.0 * settings['cl']:g} % CL{by}"
     return f"{settings['sigmas']:g}{SIGMA} discovery" if "sigmas" in settings else ""
 
 
@@ -171,7 +184,7 @@ def title_words(settings: Settings, first: str = "") -> str:
     head = ", ".join(part for part in (first or experiment_words(settings), model) if part)
     words = {**CONVENTIONS, "mixing": _mixing}
     parts = [write(settings) for key, write in words.items() if key in settings]
-    return "\n".join(part for part in (head, ", ".join(parts)) if part)
+    return "\n".join(part for part in (head, ", ".join(filter(None, parts))) if part)
 
 
 def common_settings(settings: Sequence[Settings]) -> dict[str, Any]:
@@ -189,7 +202,29 @@ def differences(settings: Sequence[Settings], index: int, *, model: bool = True)
     words = CONVENTIONS
     if model:
         words = {"model": lambda one: model_words(str(one["model"])), **words, "mixing": _mixing}
-    return [write(own) for key, write in words.items() if key in own and key not in shared]
+    parts = [write(own) for key, write in words.items() if key in own and key not in shared]
+    return [part for part in parts if part]
+
+
+def _measured(settings: Settings) -> bool:
+    """Whether data were taken, and so exposure and threshold are the experiment's own."""
+    given = settings.get("data") == "measured"
+    return given or settings.get("statistic") in ("rate", "flux", "counts")
+
+
+def _threshold_words(settings: Settings) -> str:
+    value, unit = number(settings["threshold"]), unit_of(settings)
+    if settings.get("energy_scale") == "gas_pressure":
+        return f"pressure {value} {unit}"
+    # the bins of a likelihood are given
+    fixed = _measured(settings) or settings.get("statistic") == "likelihood"
+    return "" if fixed else f"threshold {value} {unit}"
+
+
+def _exposure_words(settings: Settings) -> str:
+    # a run of muons has no tonne year, and each part of a sum has its own
+    fixed = _measured(settings) or settings.get("energy_scale") in ("muon_energy", "several")
+    return "" if fixed else f"{number(settings['exposure'])} t yr"
 
 
 def _mixing(settings: Settings) -> str:

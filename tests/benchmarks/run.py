@@ -84,13 +84,14 @@ def naive_point(mass: float, coupling: float, threshold: float) -> float:
     charge = np.array([0.0, 1.0, -1.0])
     proton = 0.5 - 2.0 * SIN2_THETA_W["msbar"]
     total = 0.0
-    for a, m, share in zip(xenon.a, xenon.nuclear_mass, xenon.abundance, strict=True):
+    isotopes = zip(xenon.a, xenon.radius[0], xenon.nuclear_mass, xenon.abundance, strict=True)
+    for a, radius, m, share in isotopes:
 
-        def integrand(energy: float, a: float = a, m: float = m) -> float:
+        def integrand(energy: float, a: float = a, m: float = m, r: float = radius) -> float:
             recoil = np.array([energy * KEV])
             flux = flux_moments(cevns.minimal_energy(recoil, m), "GS98", parameters)[..., 0]
             q2 = 2.0 * m * recoil[0]
-            form = cevns.helm(np.sqrt(q2), a)
+            form = cevns.helm(np.sqrt(q2), r)
             new = charge * coupling**2 / 70.0 * E_CHARGE * 54.0
             weak = proton * 54.0 - 0.5 * (a - 54.0)
             full = weak + new / (np.sqrt(2.0) * G_FERMI * (q2 + mass**2))

@@ -25,8 +25,9 @@ from lmltgrid import basis, quadrature
 from lmltgrid.errors import SpecificationError
 from lmltgrid.spec import Couplings
 from lmltgrid.tables import models, nuclei, solar
-from lmltgrid.tables.experiments import Reaction, catalog
+from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.oscillation import oscillation
+from lmltgrid.tables.recoils import Reaction
 from lmltgrid.units import CM2_PER_MEV_2, G_FERMI, HBAR_C, SECONDS_PER_YEAR
 
 Array = NDArray[np.float64]
@@ -84,7 +85,9 @@ def direct(element: str, low: float, kind: str, mass: float, high: float = inf) 
                 half, middle = 0.5 * np.diff(ends)[:, None], 0.5 * (ends[1:] + ends[:-1])[:, None]
                 energy = (middle + half * x).ravel()
                 weight = (half * w).ravel() * np.interp(energy, source.energy, source.spectrum)
-            sigma = cross_section(energy, low * 1e-3, high * 1e-3, kind, mass, a, m, target.z)
+            sigma = cross_section(
+                energy, low * 1e-3, high * 1e-3, kind, mass, a, m, int(target.z[0])
+            )
             total += float(share * source.flux * np.sum(weight * sigma))
     return total * target.atoms_per_tonne * SECONDS_PER_YEAR * CM2_PER_MEV_2
 

@@ -71,8 +71,9 @@ def test_the_loop_is_what_a_number_would_be_at_that_momentum() -> None:
     q2 = 2.0 * m_xenon * recoil
     spectra = cevns.spectra(
         np.array([recoil]),
-        54.0,
+        np.array([54.0]),
         np.array([a]),
+        np.full((2, 1), 5.6),
         np.ones(1),
         np.array([m_xenon]),
         np.ones((1, cevns.KINDS, 3, 1)),

@@ -18,13 +18,14 @@ from lmltgrid.analysis.roots import Interval
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.kernels.chisquare import least_squares, least_squares_sigma
 from lmltgrid.tables import nuclei
-from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.oscillation import oscillation
+from lmltgrid.tables.recoils import SolarExperiment as Experiment
 from lmltgrid.units import KEV, M_ELECTRON
 
 Array = NDArray[np.float64]
 
-NAMES = sorted(catalog())
+NAMES = sorted(name for name, one in catalog().items() if one.spec.source == "solar")
 SPINLESS = ("Ar",)  # no isotope with spin: blind to an axial mediator
 CASES = [
     (name, model)

@@ -23,9 +23,11 @@ from scipy.special import ndtr
 from lmltgrid import basis, detector
 from lmltgrid.spec import Atomic, Metallicity
 from lmltgrid.tables import models, nuclei, solar
-from lmltgrid.tables.experiments import Channel, Experiment, catalog
+from lmltgrid.tables.experiment import Channel
+from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.models import Model
 from lmltgrid.tables.oscillation import oscillation, probabilities
+from lmltgrid.tables.recoils import SolarExperiment as Experiment
 from lmltgrid.units import (
     CM2_PER_MEV_2,
     E_CHARGE,

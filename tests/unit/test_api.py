@@ -16,6 +16,7 @@ PUBLIC = {
     *("oscillations", "delta_a_mu", "muon_band"),
     *("load_spec", "run", "resume", "open", "virtual"),
     *("events", "spectrum", "moments", "limits", "contours", "discovery", "envelope"),
+    "reconstruct",
 }
 
 SCAN = """

@@ -56,6 +56,13 @@ def test_least_energy_of_slow_nuclei() -> None:
     assert ours[0] > slow
 
 
+R_XENON = 5.6  # fm
+
+
+def radii(n: int) -> np.ndarray:
+    return np.full((2, n), R_XENON)
+
+
 @pytest.mark.parametrize("a", [28.0, 40.0, 74.0, 131.0])
 def test_helm_is_its_definition(a: float) -> None:
     """Lewin & Smith: F = 3 j1(q R0)/(q R0) exp(-(q s)^2/2)."""
@@ -64,20 +71,20 @@ def test_helm_is_its_definition(a: float) -> None:
         x = momentum * radius / HBAR_C
         expected = 3.0 * spherical_jn(1, x) / x * exp(-0.5 * (momentum * 0.9 / HBAR_C) ** 2)
         # j1 loses 1/x^2 digits by cancellation: 1e-12 at the switch to the series
-        assert cevns.helm(momentum, a) == pytest.approx(expected, rel=1e-11, abs=1e-14)
+        assert cevns.helm(momentum, radius) == pytest.approx(expected, rel=1e-11, abs=1e-14)
 
 
 def test_helm_goes_to_one_without_a_step() -> None:
     """F = 1 - q^2 (R0^2/10 + s^2/2) for small q, on both sides of the switch to the series."""
-    assert cevns.helm(0.0, 131.0) == 1.0
+    assert cevns.helm(0.0, 5.0) == 1.0
     radius2 = (1.23 * 131 ** (1 / 3) - 0.6) ** 2 + 7 / 3 * (pi * 0.52) ** 2 - 5 * 0.9**2
     switch = 0.02 * HBAR_C / sqrt(radius2)
     for momentum in (1e-3 * switch, switch * (1 - 1e-9), switch * (1 + 1e-9)):
         q = momentum / HBAR_C
         slope = (radius2 / 10 + 0.9**2 / 2) * q**2
         # next order: about slope^2/2 = 2e-9
-        assert cevns.helm(momentum, 131.0) == pytest.approx(1.0 - slope, rel=5e-9)
-    below, above = (cevns.helm(switch * f, 131.0) for f in (1 - 1e-9, 1 + 1e-9))
+        assert cevns.helm(momentum, sqrt(radius2)) == pytest.approx(1.0 - slope, rel=5e-9)
+    below, above = (cevns.helm(switch * f, sqrt(radius2)) for f in (1 - 1e-9, 1 + 1e-9))
     assert below == pytest.approx(above, rel=3e-12)
 
 
@@ -178,7 +185,8 @@ def test_basis_and_weights_are_the_square_of_the_full_charge(
     # scalar and axial kinematics, and the spin, have no part in a vector: any number will do
     rate = np.array([1.0, 17.0, 19.0]).repeat(3).reshape(1, cevns.KINDS, 3, 1)
     spectra = cevns.spectra(
-        np.array([recoil]), z, np.array([a]), np.array([5.0]), np.array([M_XENON]), rate
+        *(np.array([recoil]), np.array([z]), np.array([a]), radii(1), np.array([5.0])),
+        *(np.array([M_XENON]), rate),
     ).reshape(1, 1, -1)
     powers = (3 * cevns.POWERS[0], 3 * cevns.POWERS[1], 3 * cevns.POWERS[2])
     scaled = fold.at_mass(spectra, np.array([[q2]]), mass, cevns.PROPAGATOR, powers)
@@ -193,7 +201,7 @@ def test_basis_and_weights_are_the_square_of_the_full_charge(
     per_g = mixing
     if per_g is None:
         per_g = E_CHARGE / (2.0 * pi**2) * sum(q * v for q, v in zip(leptons, loops, strict=True))
-    form = cevns.helm(sqrt(q2), a)
+    form = cevns.helm(sqrt(q2), R_XENON)
     p, n = z * form, (a - z) * form
     c_p, c_n = g * (2 * u + d) - g * per_g * E_CHARGE, g * (u + 2 * d)
     for f in range(3):
@@ -219,14 +227,19 @@ def test_isotopes_are_added() -> None:
     recoil = np.array([1e-3, 2e-3])
     a, m = np.array([129.0, 132.0]), np.array([120080.0, 122870.0])
     rate, spin = np.arange(1.0, 37.0).reshape(2, cevns.KINDS, 3, 2), np.array([1.0, 0.0])
-    both = cevns.spectra(recoil, 54.0, a, spin, m, rate)
+    z, r = np.full(2, 54.0), np.array([[6.0, 6.1], [6.2, 6.3]])
+    both = cevns.spectra(recoil, z, a, r, spin, m, rate)
     for s in range(2):
         one = slice(s, s + 1)
-        alone = cevns.spectra(recoil, 54.0, a[one], spin[one], m[one], rate[one])
+        own = np.ascontiguousarray(r[:, one])
+        alone = cevns.spectra(recoil, z[one], a[one], own, spin[one], m[one], rate[one])
         np.testing.assert_array_equal(both[:, s], alone[:, 0])
-    # zero momentum would give Z^2, Z N, N^2; the ratio of the first three is free of F
-    nn_over_pp = both[0, 0, 2, 0] / both[0, 0, 0, 0]
-    assert nn_over_pp == pytest.approx((75.0 / 54.0) ** 2, rel=1e-14)
+    # Z^2 F_p^2, Z N F_p F_n, N^2 F_n^2
+    pp, pn, nn = both[0, 0, :3, 0]
+    assert pn * pn == pytest.approx(pp * nn, rel=1e-14)
+    momentum = sqrt(2.0 * m[0] * recoil[0])
+    ratio = cevns.helm(momentum, 6.2) / cevns.helm(momentum, 6.0)
+    assert nn / pp == pytest.approx((75.0 / 54.0 * ratio) ** 2, rel=1e-14)
 
 
 def test_each_function_has_its_own_kinematics() -> None:
@@ -236,13 +249,14 @@ def test_each_function_has_its_own_kinematics() -> None:
     for kind, inside in enumerate((slice(0, 27), slice(27, 30), slice(30, 31))):
         rate[:] = 0.0
         rate[:, kind] = np.arange(1.0, 7.0).reshape(3, 2)
-        ours = cevns.spectra(recoil, 54.0, a, spin, np.array([M_XENON]), rate)[:, 0]
+        given = (np.array([54.0]), a, radii(1), spin, np.array([M_XENON]), rate)
+        ours = cevns.spectra(recoil, *given)[:, 0]
         felt = np.zeros(cevns.N_BASIS, dtype=bool)
         felt[inside] = True
         np.testing.assert_array_equal(ours[:, ~felt], 0.0)
         assert np.all(ours[:, felt] != 0.0)
         if kind == 1:
-            form2 = np.array([cevns.helm(sqrt(2.0 * M_XENON * t), 129.0) ** 2 for t in recoil])
+            form2 = np.array([cevns.helm(sqrt(2.0 * M_XENON * t), R_XENON) ** 2 for t in recoil])
             for j, charge in ((27, 54.0**2), (28, 54.0 * 75.0), (29, 75.0**2)):
                 expected = (rate[0, 1] * form2).T * charge
                 np.testing.assert_allclose(ours[:, j], expected, rtol=1e-14)
@@ -268,12 +282,13 @@ def test_scalar_and_axial_cross_sections_are_those_of_the_papers(
     moments = energy ** -np.arange(3.0)[:, None, None] * np.ones((3, 1))
     rate = cevns.rate_factor(np.array([recoil]), M_XENON, moments)[None]
     spectra = cevns.spectra(
-        *(np.array([recoil]), z, np.array([a]), np.array([float(spin)]), np.array([M_XENON])), rate
+        *(np.array([recoil]), np.array([z]), np.array([a]), radii(1), np.array([float(spin)])),
+        *(np.array([M_XENON]), rate),
     ).reshape(1, 1, -1)
     q2 = 2.0 * M_XENON * recoil
     powers = (3 * cevns.POWERS[0], 3 * cevns.POWERS[1], 3 * cevns.POWERS[2])
     scaled = fold.at_mass(spectra, np.array([[q2]]), mass, cevns.PROPAGATOR, powers)
-    form = cevns.helm(sqrt(q2), a)
+    form = cevns.helm(sqrt(q2), R_XENON)
     nucleons = strength * a * form
     scalar = M_XENON**2 * recoil / (4.0 * pi * energy**2) * (g**2 * nucleons) ** 2
     scalar *= CM2_PER_MEV_2 / (q2 + mass**2) ** 2

@@ -18,8 +18,9 @@ from lmltgrid.analysis.setup import Rates
 from lmltgrid.errors import SpecificationError, UnknownNameError
 from lmltgrid.kernels.chisquare import least_squares
 from lmltgrid.state import GridState, evaluate
-from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.measurement import RateMeasurement
+from lmltgrid.tables.recoils import SolarExperiment as Experiment
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -236,6 +237,9 @@ def grid_of(rates: Rates, experiment: Experiment, coupling: Array) -> Array:
         else None,
         own_exposure=EXPOSURE,
         flux_error=None,
+        likelihood=None,
+        bins=None,
+        least=None,
         measurement=experiment.spec.measurement,
         dtype="float64",
     )

@@ -19,7 +19,9 @@ from lmltgrid.detector import ChannelResponse, SharpResponse
 from lmltgrid.errors import SpecificationError
 from lmltgrid.kernels import response
 from lmltgrid.tables import nuclei
-from lmltgrid.tables.experiments import Channel, Experiment, catalog
+from lmltgrid.tables.experiment import Channel
+from lmltgrid.tables.experiments import catalog
+from lmltgrid.tables.recoils import SolarExperiment as Experiment
 from lmltgrid.units import KEV
 
 Array = NDArray[np.float64]

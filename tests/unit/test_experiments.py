@@ -213,7 +213,11 @@ def test_a_folder_that_is_not_one_is_refused(tmp_path: Path) -> None:
             "reactions.0: given '9Be'; allowed: 'pp', 'pep', 'hep', '7Be', '7Be-862',",
         ),
         ('target = "Xe"', 'target = "Xenon"', "target: given 'Xenon'; allowed: 'Si', 'Ar',"),
-        ('source = "solar"', 'source = "sun"', "source: given 'sun'; allowed: 'solar'"),
+        (
+            'source = "solar"',
+            'source = "sun"',
+            "source: unknown source 'sun'. Known: ",
+        ),
         ("[er]", "[eer]", "eer: unknown key; did you mean 'er'? Allowed: title, reference, note,"),
         (
             "a = 0.31",

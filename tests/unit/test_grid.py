@@ -12,7 +12,7 @@ from lmltgrid.errors import MachineError, SpecificationError, UnknownNameError
 from lmltgrid.kernels.poisson import z_discovery, z_exclusion
 from lmltgrid.spec import ScanSpec, validate
 from lmltgrid.state import evaluate, make_state
-from lmltgrid.tables.experiments import catalog
+from lmltgrid.tables.experiments import find
 
 SMALL = {
     "models": ["Lmu-Ltau", "Lmu"],
@@ -128,7 +128,7 @@ def test_user_model_is_part_of_the_plan():
         ({"models": ["B-L"], "mixing": "loop"}, SpecificationError, "purely leptonic charges"),
         ({"experiments": ["lx22-ge-gen2-nominal"], "statistic": {"test": "discovery"}}, SpecificationError, "scan.toml: statistic.test: 'discovery' is given with lx22-ge-gen2-nominal, whose statistic is least-squares; only counting experiments discover; give 'exclusion'"),
         ({"experiments": ["borexino-phase2"], "threshold": None}, SpecificationError, "whose statistic is rate; only counting experiments discover"),
-        ({"models": ["axial"], "mixing": None, "experiments": ["darwin-nr-er"]}, SpecificationError, "scan.toml: models: a scalar or axial mediator is given with darwin-nr-er, which sees electron recoils; they are implemented for nuclei; take it out"),
+        ({"models": ["axial"], "mixing": None, "experiments": ["darwin-nr-er"]}, SpecificationError, "scan.toml: models: a scalar or axial mediator is given with darwin-nr-er, which sees more than nuclear recoils; they are implemented for nuclei; take it out"),
         ({"model": [{"name": "B-L", "charges": {"mu": 1}}]}, SpecificationError, "is the name of a catalog model; choose another"),
     ],
 )  # fmt: skip
@@ -174,11 +174,24 @@ def test_the_same_parameters_twice_are_refused():
         plan_of(oscillation=["nufit60", "nufit60"])
 
 
-@pytest.mark.parametrize("name", ["darwin-nr", "lx22-xe-gen2-optimal", "xenonnt-8b-2026"])
-@pytest.mark.parametrize("error", [None, 0.05])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("darwin-nr", None),
+        ("darwin-nr", 0.05),
+        ("lx22-xe-gen2-optimal", None),
+        ("lx22-xe-gen2-optimal", 0.05),
+        ("xenonnt-8b-2026", None),
+        ("xenonnt-8b-2026", 0.05),
+        ("ess", None),
+        ("coherent-csi-2021", None),
+        ("na64mu", None),
+        ("na64mu+ess", None),
+    ],
+)
 def test_a_grid_passes_where_the_limit_is(name, error):
     """The significance of the grid and the roots of the limit are separate code."""
-    chosen = catalog()[name]
+    chosen = find(name)
     masses, couplings = [10.0, 100.0], np.geomspace(1e-5, 1e-1, 400)
     content = {
         "models": ["Lmu-Ltau"],

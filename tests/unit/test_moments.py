@@ -20,7 +20,8 @@ from lmltgrid.errors import LmltgridError, SpecificationError
 from lmltgrid.kernels import cevns, eves
 from lmltgrid.spec import Atomic
 from lmltgrid.tables import models, nuclei, solar
-from lmltgrid.tables.experiments import Channel, catalog
+from lmltgrid.tables.experiment import Channel
+from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.models import Model
 from lmltgrid.tables.oscillation import oscillation, probabilities
 from lmltgrid.units import (

@@ -121,10 +121,10 @@ def test_without_a_calculation_the_step_function_stays(element: str, electrons: 
 def test_unknown_targets_are_answered_with_a_suggestion() -> None:
     message = (
         r"^here: unknown target 'Xeon'; did you mean 'Xe'\? "
-        r"Known: Ar, Ge, Si, Xe, pseudocumene\.$"
+        r"Known: Ar, C, C3F8, CS2, Cs, CsI, F, Ge, I, S, Si, Xe, pseudocumene\.$"
     )
     with pytest.raises(UnknownNameError, match=message):
-        nuclei.target("Xeon", "here")
+        nuclei.target("Xeon", where="here")
 
 
 def test_data_files_name_what_decides_the_numbers() -> None:

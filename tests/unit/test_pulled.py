@@ -16,8 +16,9 @@ from lmltgrid.analysis.level import Level
 from lmltgrid.analysis.roots import Interval
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.kernels import chisquare, pulls
-from lmltgrid.tables.experiments import Experiment, catalog
+from lmltgrid.tables.experiments import catalog
 from lmltgrid.tables.measurement import CountMeasurement
+from lmltgrid.tables.recoils import SolarExperiment as Experiment
 
 Array = NDArray[np.float64]
 

@@ -257,7 +257,7 @@ def test_no_refusal_speaks_of_the_validator() -> None:
         ),
         (
             {"couplings": "tree"},
-            "couplings: given 'tree'; allowed: 'msbar' or 'low-energy'; correct it",
+            "couplings: given 'tree'; allowed: 'msbar', 'low-energy' or 'radiative'; correct it",
         ),
         ({"version": 2}, "version: given 2; allowed: 1; correct it"),
         (

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from lmltgrid.analysis.reproduce.ac22 import claims as _ac22
+from lmltgrid.analysis.reproduce.b22 import claims as _b22
 from lmltgrid.analysis.reproduce.lx22 import claims as _lx22
 from lmltgrid.analysis.reproduce.p20 import claims as _p20
 from lmltgrid.analysis.reproduce.p21 import claims as _p21
@@ -17,8 +19,10 @@ PAPERS: Final = {
     "P20": "Amaral et al. 2020, arXiv:2006.11225",
     "P21": "Amaral et al. 2021, arXiv:2104.03297",
     "LX22": "Li and Xia 2022, arXiv:2201.05015",
+    "AC22": "Atzori Corona et al. 2022, arXiv:2202.11002",
+    "B22": "Bertuzzo et al. 2022, arXiv:2112.04020",
 }
-_CLAIMS: Final = {"P20": _p20, "P21": _p21, "LX22": _lx22}
+_CLAIMS: Final = {"P20": _p20, "P21": _p21, "LX22": _lx22, "AC22": _ac22, "B22": _b22}
 
 
 def reproduce(*papers: str) -> list[dict[str, Any]]:

@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from lmltgrid.analysis.discovery import discovery
 from lmltgrid.analysis.points import DELTA_A_MU, delta_a_mu, spectrum
-from lmltgrid.analysis.reproduce.claims import Claim
+from lmltgrid.analysis.reproduce import p21_fits
+from lmltgrid.analysis.reproduce.claims import Claim, Statement
 from lmltgrid.analysis.setup import find_experiment
 from lmltgrid.tables.models import benchmarks
 
 SETTINGS: Final[dict[str, Any]] = {"oscillation": "amaral2021", "mixing": "amaral2021"}
 
 
-def claims() -> Iterator[Claim]:
+def claims() -> Iterator[Claim | Statement]:
     """Return what can be computed with what is shipped."""
     yield from _thresholds()
     yield from _exposures()
@@ -37,6 +38,7 @@ def claims() -> Iterator[Claim]:
             "1/(t yr keV)",
             settings=SETTINGS,
         )
+    yield from p21_fits.claims()
 
 
 def _thresholds() -> Iterator[Claim]:
