@@ -145,11 +145,17 @@ def check_thresholds(experiment: Experiment, thresholds: Array, where: str) -> N
         check_pressures(experiment, thresholds, where)
         return
     for value in np.atleast_1d(thresholds):
-        if value != experiment.threshold:
+        if value == experiment.threshold:
+            continue
+        if isinstance(experiment, CombinedExperiment):
             raise SpecificationError(
-                f"{where}: {value:g} {experiment.unit} is given for {experiment.name}, whose bins "
-                f"begin at {experiment.threshold:g} {experiment.unit}; leave the threshold out"
+                f"{where}: {value:g} is given for {experiment.name}, a sum of members with "
+                f"thresholds of their own; write it behind a member, as darwin-nr@{value:g}"
             )
+        raise SpecificationError(
+            f"{where}: {value:g} {experiment.unit} is given for {experiment.name}, whose bins "
+            f"begin at {experiment.threshold:g} {experiment.unit}; leave the threshold out"
+        )
 
 
 def weights(channel: Channel, model: Model, couplings: Couplings) -> Array:

@@ -44,7 +44,7 @@ def _conventions(used: dict[str, Any]) -> str:
     mixing = ", ".join(f"{value} for {model}" for model, value in used["mixing"].items())
     return (
         f"Conventions: mixing {mixing}; "
-        f"bound electrons {used['atomic']}; weak mixing angle {used['couplings']}."
+        f"bound electrons {used['atomic']}; couplings of neutrinos {used['couplings']}."
     )
 
 

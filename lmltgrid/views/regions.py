@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, cast
 
 import contourpy
@@ -11,6 +13,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Interval = tuple[float, float]
+Row = tuple[float, float, float]  # mass, and an interval of the coupling
 
 _FAR: Final = 1e6  # standard deviations; more, or infinity, makes no difference to a contour
 _FLOOR: Final = 10.0
@@ -81,7 +85,9 @@ def signed(data: xr.Dataset) -> xr.DataArray:
 def branches(data: xr.Dataset, top: float) -> list[Array]:
     """Return the closed outlines of excluded intervals that continue from mass to mass.
 
-    Intervals of neighboring masses belong together where they overlap most.
+    Where an allowed strip begins or ends between two masses, one interval faces several: it is cut
+    where they part, and the pieces share the line at its mass (which `joined` leaves out), so that
+    nothing but the strip stays free.
 
     Parameters
     ----------
@@ -90,22 +96,84 @@ def branches(data: xr.Dataset, top: float) -> list[Array]:
     top
         Where open intervals end, coupling.
     """
-    done: list[list[tuple[float, float, float]]] = []
-    growing: list[list[tuple[float, float, float]]] = []
+    done: list[list[Row]] = []
+    growing: list[list[Row]] = []
     for mass, row in _rows(data, top):
-        grown = []
-        for low, high in row:
-            fitting = [one for one in growing if _overlap(one[-1], low, high) > 0.0]
-            if fitting:
-                best = max(fitting, key=lambda one: _overlap(one[-1], low, high))
-                growing.remove(best)
-                best.append((mass, low, high))
-                grown.append(best)
+        grown: list[list[Row]] = []
+        for chains, new in _facing(growing, row):
+            pieces = [(mass, *one) for one in new]
+            if len(chains) == len(new) == 1:
+                grown.append([*chains[0], *pieces])
+                continue
+            if len(chains) == 1 and len(new) > 1:
+                at, *ends = chains[0][-1]
+                cut = _cut((ends[0], ends[1]), new)
+                starts = [[(at, *one)] for one in cut]
+                grown += [[*start, one] for start, one in zip(starts, pieces, strict=True)]
             else:
-                grown.append([(mass, low, high)])
-        done += growing
+                grown += [[one] for one in pieces]
+            if len(new) == 1 and chains:
+                cut = _cut(new[0], [chain[-1][1:] for chain in chains])
+                chains = [[*c, (mass, *one)] for c, one in zip(chains, cut, strict=True)]
+            done += chains
         growing = grown
     return [_outline(one) for one in done + growing]
+
+
+def _facing(
+    growing: list[list[Row]], row: list[Interval]
+) -> list[tuple[list[list[Row]], list[Interval]]]:
+    """Return which chains and which intervals of the next mass overlap, in groups."""
+    groups: list[tuple[list[list[Row]], list[Interval]]] = []
+    # both are in order, so that a group is a run of each
+    left, right = list(growing), list(row)
+    left.sort(key=lambda chain: chain[-1][1])
+    while left or right:
+        if not right or (left and left[0][-1][2] <= right[0][0]):
+            groups.append(([left.pop(0)], []))
+            continue
+        if not left or right[0][1] <= left[0][-1][1]:
+            groups.append(([], [right.pop(0)]))
+            continue
+        chains, new = [left.pop(0)], [right.pop(0)]
+        while True:
+            if right and right[0][0] < chains[-1][-1][2]:
+                new.append(right.pop(0))
+            elif left and left[0][-1][1] < new[-1][1]:
+                chains.append(left.pop(0))
+            else:
+                break
+        groups += _shared_out(chains, new)
+    return groups
+
+
+def _shared_out(
+    chains: list[list[Row]], new: list[Interval]
+) -> list[tuple[list[list[Row]], list[Interval]]]:
+    """Return groups with one chain or one interval each: in order, or by the largest overlap.
+
+    A thin strip that moves by more than its width leaves every interval facing two chains.
+    """
+    if len(chains) == len(new):
+        return [([chain], [one]) for chain, one in zip(chains, new, strict=True)]
+    overlap = np.array([[_overlap(chain[-1], one) for one in new] for chain in chains])
+    if len(chains) < len(new):
+        best = overlap.argmax(axis=0)
+        return [([c], [new[j] for j in np.flatnonzero(best == k)]) for k, c in enumerate(chains)]
+    best = overlap.argmax(axis=1)
+    return [([chains[k] for k in np.flatnonzero(best == j)], [one]) for j, one in enumerate(new)]
+
+
+def _overlap(last: Row, one: Interval) -> float:
+    """Return the common part of two intervals in log coupling, negative if they are apart."""
+    return float(np.log(min(last[2], one[1]) / max(last[1], one[0])))
+
+
+def _cut(whole: Interval, parts: Sequence[Interval]) -> list[Interval]:
+    """Return an interval in pieces, cut halfway (in logarithm) between the parts it faces."""
+    between = [float(np.sqrt(a[1] * b[0])) for a, b in pairwise(parts)]
+    between = [min(max(cut, whole[0]), whole[1]) for cut in between]
+    return list(pairwise([whole[0], *between, whole[1]]))
 
 
 def _rows(data: xr.Dataset, top: float) -> list[tuple[float, list[tuple[float, float]]]]:
@@ -119,11 +187,6 @@ def _rows(data: xr.Dataset, top: float) -> list[tuple[float, list[tuple[float, f
     return out
 
 
-def _overlap(last: tuple[float, float, float], low: float, high: float) -> float:
-    """Return the common part of two intervals in log coupling, negative if they are apart."""
-    return float(np.log(min(last[2], high) / max(last[1], low)))
-
-
 def _outline(rows: list[tuple[float, float, float]]) -> Array:
     mass, low, high = np.array(rows).T
     outline = np.concatenate([np.c_[mass, low], np.c_[mass, high][::-1]])
@@ -133,7 +196,8 @@ def _outline(rows: list[tuple[float, float, float]]) -> Array:
 def joined(outlines: Sequence[ArrayLike], border: ArrayLike) -> Array:
     """Return outlines as one line with gaps, to be drawn.
 
-    What runs along the border closes a region, and is left out: the frame is drawn there.
+    What runs along the border closes a region, and is left out: the frame is drawn there. So is the
+    line at a mass that several regions share, see `branches`.
 
     Parameters
     ----------
@@ -148,9 +212,15 @@ def joined(outlines: Sequence[ArrayLike], border: ArrayLike) -> Array:
         Shape (n, 2), log10 mass and log10 coupling; NaN in the gaps.
     """
     parts = [np.empty((0, 2))]
+    every = [np.asarray(one) for one in outlines]
+    upright = [set(one[1:][one[1:, 0] == one[:-1, 0], 0].tolist()) for one in every]
+    masses = Counter(mass for one in upright for mass in one)
+    seams = [mass for mass, number in masses.items() if number > 1]
     for one in outlines:
         logs = np.log10(one)
         at = np.abs(logs[:, [0, 0, 1, 1]] - np.asarray(border)) < _AT_BORDER
-        along = np.flatnonzero(np.any(at[1:] & at[:-1], axis=1))
+        seam = np.isin(np.asarray(one)[:, 0], seams)
+        shared = seam[1:] & seam[:-1] & (logs[1:, 0] == logs[:-1, 0])
+        along = np.flatnonzero(np.any(at[1:] & at[:-1], axis=1) | shared)
         parts += [np.insert(logs, along + 1, np.nan, axis=0), np.full((1, 2), np.nan)]
     return np.concatenate(parts)

@@ -230,7 +230,9 @@ def test_electron_recoils_are_refused(name: str, tmp_path: Path) -> None:
         f'version = 1\nmodels = ["{name}"]\nexperiments = ["darwin-er"]\n'
         "mass = { values = [10.0] }\ncoupling = { values = [1e-4] }\n"
     )
-    with pytest.raises(SpecificationError, match=r"scan\.toml: models: .*electron recoils"):
+    with pytest.raises(
+        SpecificationError, match=r"scan\.toml: models: .*more than nuclear recoils"
+    ):
         lmltgrid.load_spec(path)
     path.write_text(path.read_text().replace("darwin-er", "darwin-nr"))
     assert lmltgrid.load_spec(path).models == (name,)

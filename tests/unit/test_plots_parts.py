@@ -90,6 +90,33 @@ class TestBranches:
         none = limit().isel(interval=[])
         assert regions.branches(none, 1e-2) == []
 
+    def test_a_strip_that_begins_between_two_masses_leaves_no_wedge(self):
+        """Excluded from 1e-4 up; from 8 MeV on but for a thin strip that moves, up to 32 MeV."""
+        masses = np.geomspace(1.0, 128.0, 8)
+        low, high = np.full((8, 2), np.nan), np.full((8, 2), np.nan)
+        low[:, 0], high[:, 0] = 1e-4, np.inf
+        for i in (3, 4, 5):
+            edge = 1e-4 * masses[i]
+            high[i, 0], low[i, 1], high[i, 1] = edge, 1.1 * edge, np.inf
+        data = xr.Dataset(
+            {"low": (("mass", "interval"), low), "high": (("mass", "interval"), high)},
+            coords={"mass": masses},
+        )
+        found = regions.branches(data, 1e-2)
+        area = 0.0
+        for one in found:
+            x, y = np.log(one).T
+            area += 0.5 * abs(np.sum(x[1:] * y[:-1] - x[:-1] * y[1:]))
+        # two steps of the strip at its full width, and a tip at each end
+        strip = np.log(2.0) * np.log(1.1) * (2.0 + 2.0 * 0.5)
+        whole = np.log(128.0) * np.log(100.0)
+        assert area == pytest.approx(whole - strip, rel=1e-12)
+        path = regions.joined(found, np.log10([1.0, 128.0, 1e-5, 1e-2]))
+        steps = np.isfinite(path[1:] + path[:-1]).all(axis=1)
+        inside = (path[1:, 0] > 0.1) & (path[1:, 0] < 2.0)
+        upright = np.abs(np.diff(path[:, 0])) < 1e-12
+        assert not np.any(steps & inside & upright)
+
     def test_what_runs_along_the_border_is_not_drawn(self):
         square = np.array([[1.0, 1e-4], [10.0, 1e-4], [10.0, 1e-2], [1.0, 1e-2], [1.0, 1e-4]])
         path = regions.joined([square], np.log10([1.0, 300.0, 1e-5, 1e-2]))
