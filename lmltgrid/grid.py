@@ -287,12 +287,20 @@ def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
         "test": spec.statistic.test,
         "statistic": experiment.spec.test,
         "data": experiment.data,
+        **_of_fits(experiment),
         **_flux_error(spec),
         **experiment.warning,
         "sided": spec.statistic.sided if experiment.spec.test == "counting" else "not applicable",
         "energy_scale": experiment.spec.energy_scale,
         "physics_version": basis.PHYSICS_VERSION,
     }
+
+
+def _of_fits(experiment: Experiment) -> dict[str, str]:
+    """Return what a reader of a likelihood's grid must know."""
+    if experiment.spec.test != "likelihood":
+        return {}
+    return {"nan": "the fit over the pulls does not converge at these masses and couplings"}
 
 
 def _flux_error(spec: ScanSpec) -> dict[str, float]:
