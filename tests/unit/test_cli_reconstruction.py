@@ -191,7 +191,7 @@ class TestEvents:
     def test_what_has_data_keeps_its_exposure_and_bins(self) -> None:
         call = ("events", "--experiment", "coherent-2022", "--benchmark", "BP1")
         assert "leave it out" in refused(3, *call, "--exposure", "2")
-        assert "leave the threshold out" in refused(3, *call, "--threshold", "2")
+        assert "write it behind a member" in refused(3, *call, "--threshold", "2")
 
 
 class TestSummary:
