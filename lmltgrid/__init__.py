@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         spectrum,
     )
     from lmltgrid.analysis.reconstruction import reconstruct
+    from lmltgrid.estimate import forecast
     from lmltgrid.grid import load_spec
     from lmltgrid.service import open_store as open  # noqa: A004 - the word for it
     from lmltgrid.service import resume, run
@@ -45,6 +46,7 @@ __all__ = [
     "discovery",
     "envelope",
     "events",
+    "forecast",
     "limits",
     "load_spec",
     "moments",
@@ -65,6 +67,7 @@ _HOMES = {
     "discovery": "lmltgrid.analysis.discovery:discovery",
     "envelope": "lmltgrid.analysis.envelope:envelope",
     "events": "lmltgrid.analysis.points:events",
+    "forecast": "lmltgrid.estimate:forecast",
     "limits": "lmltgrid.analysis.limits:limits",
     "load_spec": "lmltgrid.grid:load_spec",
     "moments": "lmltgrid.analysis.points:moments",

@@ -7,7 +7,17 @@ from typing import Final
 import click
 
 from lmltgrid import __version__
-from lmltgrid.cli import answers, figures, lookup, papers, pressure, reconstruction, results, scans
+from lmltgrid.cli import (
+    answers,
+    figures,
+    health,
+    lookup,
+    papers,
+    pressure,
+    reconstruction,
+    results,
+    scans,
+)
 from lmltgrid.cli.application import EXIT_CODES, Application
 
 EXAMPLE: Final = "lmltgrid limits --experiment darwin-nr --model Lmu-Ltau --mass 1,10,100"
@@ -27,7 +37,7 @@ main: Final = Application(
             papers.reproduce,
         ),
         "Figures": (figures.plot,),
-        "Look-up": (lookup.models, lookup.experiments, lookup.schema),
+        "Look-up": (lookup.models, lookup.experiments, lookup.schema, health.doctor),
     },
     params=[],
     example=EXAMPLE,

@@ -55,12 +55,27 @@ how = options.joined(
     type=click.Path(path_type=Path),
     help="Where the results go. [default: as the specification says, else its name with .zarr]",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check everything and forecast size, memory and time, from a few seconds of measurements; "
+    "no store is created.",
+)
 @how
-def run(*, spec: Path, as_json: bool, **asked: Any) -> int:
+def run(*, spec: Path, as_json: bool, dry_run: bool, **asked: Any) -> int:
     """Evaluate the grid that SPEC describes, into a Zarr store.
 
     If the store holds a part of this scan already, the rest is computed.
     """
+    if dry_run:
+        from lmltgrid.cli.forecasts import show_forecast
+        from lmltgrid.estimate import forecast
+
+        if asked.pop("until") is not None:
+            raise click.UsageError("--until belongs to a run; leave it out with --dry-run")
+        asked.pop("quiet")
+        show_forecast(forecast(spec, **asked), as_json=as_json)
+        return 0
     from lmltgrid import service
 
     return _show(service.run(spec, **asked), as_json=as_json)

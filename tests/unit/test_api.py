@@ -14,7 +14,7 @@ from lmltgrid.errors import SpecificationError
 
 PUBLIC = {
     *("oscillations", "delta_a_mu", "muon_band"),
-    *("load_spec", "run", "resume", "open", "virtual"),
+    *("load_spec", "run", "resume", "open", "virtual", "forecast"),
     *("events", "spectrum", "moments", "limits", "contours", "discovery", "envelope"),
     "reconstruct",
 }

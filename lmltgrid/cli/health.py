@@ -1,0 +1,41 @@
+"""Whether this machine, and the place of a store, can do what a scan needs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from lmltgrid.cli import options
+from lmltgrid.cli.application import Verb
+from lmltgrid.cli.output import Table, say, say_json
+from lmltgrid.errors import MachineError
+
+
+@click.command(
+    "doctor",
+    cls=Verb,
+    short_help="Check the installation, this machine, and a folder for stores.",
+    example="lmltgrid doctor .",
+)
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@options.as_json
+def doctor(*, folder: Path, as_json: bool) -> None:
+    """Check what a scan needs, and say what to change; exit code 6 if something fails.
+
+    FOLDER is where stores are to be created, by default the current one. A few small files are
+    written there and removed again.
+    """
+    from lmltgrid.doctor import FAILED, examine
+
+    found = examine(folder)
+    failed = [check.name for check in found if check.state == FAILED]
+    if as_json:
+        say_json({"ok": not failed, "checks": [asdict(check) for check in found]})
+    else:
+        rows = [(check.name, check.state, check.found, check.advice) for check in found]
+        columns = ("check", "state", "found", "what to do")
+        say([Table("Health", columns, rows, frozenset(range(4)))])
+    if failed:
+        raise MachineError(f"doctor: {len(failed)} check(s) failed: {', '.join(failed)}")

@@ -1,0 +1,306 @@
+"""What a scan will be and cost, before anything of it is computed or stored.
+
+The specification is checked as `lmltgrid.run` checks it; the numbers are those of its axes and of
+short measurements in this process, see `lmltgrid.calibration`. The work and the memory grow with
+the axes, never with the points or the chunks.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from lmltgrid import grid
+from lmltgrid.calibration import Sample, measure
+from lmltgrid.errors import SpecificationError
+from lmltgrid.spec import ScanSpec, read_spec
+from lmltgrid.store import free_bytes, taken
+from lmltgrid.tables.experiment import Experiment
+from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
+
+# bytes of a worker before it holds anything: interpreter, libraries and compiled kernels, measured
+OVERHEAD: Final = 400_000_000
+COPIES: Final = 3  # of a chunk at once: its values, what they are computed from, and compressed
+HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of one experiment.
+
+    Attributes
+    ----------
+    experiment
+        Its name.
+    shape, chunk
+        Lengths of the grid and of a chunk, by dimension.
+    points, chunks, nbytes
+        How many; the bytes of all variables before compression.
+    chunk_nbytes
+        Of all variables of one chunk.
+    stored_nbytes
+        Of all variables as compressed, estimated.
+    moments_nbytes, state_nbytes
+        What a worker holds of it.
+    moments_seconds, load_seconds, chunk_seconds, startup_seconds
+        See `lmltgrid.calibration.Sample`; a chunk is computed and written.
+    chunks_seconds
+        Of all chunks, on one core.
+    """
+
+    experiment: str
+    shape: dict[str, int]
+    chunk: dict[str, int]
+    points: int
+    chunks: int
+    nbytes: int
+    chunk_nbytes: int
+    stored_nbytes: int
+    moments_nbytes: int
+    state_nbytes: int
+    moments_seconds: float
+    load_seconds: float
+    chunk_seconds: float
+    startup_seconds: float
+    chunks_seconds: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a scan will be and cost.
+
+    Attributes
+    ----------
+    store
+        Where its results would go.
+    exists
+        Whether something lies there already; a run would go on with it.
+    identity
+        The digest that tells two scans apart.
+    parts
+        One for each experiment.
+    points, chunks, nbytes, stored_nbytes, moments_nbytes
+        Sums over experiments. Bytes are before compression, but for ``stored_nbytes``.
+    cluster, workers
+        Where it would be computed, and by how many.
+    worker_nbytes
+        Memory of a worker: libraries, moments, what it makes of them, and a chunk.
+    memory_nbytes
+        What a worker may take: ``run.memory_mb`` (10^6 bytes), which "local" enforces.
+    free_nbytes
+        Room at the place of the store.
+    moments_seconds
+        Before the first chunk, on one core, with the creation of the store.
+    startup_seconds
+        Of each process: kernels are compiled, tables read. Next to nothing in a process that has
+        computed before.
+    load_seconds
+        Of each process: making its state from the moments.
+    chunks_seconds
+        Computing and writing all chunks, on one core.
+    core_seconds
+        Their sum, for all processes.
+    seconds
+        On the clock, if every worker has a core.
+    problems
+        Why the run would be refused, one sentence each.
+    warnings
+        Why it may fail, one sentence each.
+    """
+
+    store: Path
+    exists: bool
+    identity: str
+    parts: tuple[Part, ...]
+    points: int
+    chunks: int
+    nbytes: int
+    stored_nbytes: int
+    moments_nbytes: int
+    cluster: str
+    workers: int
+    worker_nbytes: int
+    memory_nbytes: int
+    free_nbytes: int
+    moments_seconds: float
+    startup_seconds: float
+    load_seconds: float
+    chunks_seconds: float
+    core_seconds: float
+    seconds: float
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def core_hours(self) -> float:
+        """Hours of one core."""
+        return self.core_seconds / HOUR
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything, as JSON."""
+        return asdict(self) | {"store": str(self.store), "core_hours": self.core_hours}
+
+
+def forecast(
+    spec: ScanSpec | str | Path,
+    *,
+    store: str | Path | None = None,
+    experiments: str | Path | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
+) -> Forecast:
+    """Check a scan completely, and say what it will be and cost; no store is created.
+
+    Some moments and chunks are computed for the times, which takes seconds for each experiment; a
+    few chunks are written into a temporary folder where the store would be.
+
+    Parameters
+    ----------
+    spec
+        From `load_spec`, or the TOML file.
+    store
+        The store; else ``run.store`` of the specification, else the file's name with ``.zarr``.
+    experiments
+        Folder of a user's own experiments.
+    cluster, workers
+        Override ``run.cluster`` and ``run.workers``.
+
+    Raises
+    ------
+    SpecificationError
+        The specification says something that is not allowed.
+    MachineError
+        The moments would not fit in memory.
+    """
+    read = spec if isinstance(spec, ScanSpec) else read_spec(Path(spec))
+    where = "scan" if isinstance(spec, ScanSpec) else str(spec)
+    name = "scan" if isinstance(spec, ScanSpec) else Path(spec).stem
+    folder = None if experiments is None else Path(experiments)
+    plan = grid.make_plan(read, experiments=folder, where=where)
+    target = Path(store or read.run.store or f"{name}.zarr")
+    place, unwritable = _place(target)
+    measured = {e.name: measure(plan, e, place) for e in plan.experiments}
+    parts = tuple(_part(plan, e, measured[e.name]) for e in plan.experiments)
+    return _summed(plan, target, parts, _engine(read, cluster, workers), unwritable)
+
+
+def _place(target: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return a folder for a few chunks, on the file system of the store if it can be written."""
+    place = target.absolute().parent
+    while not place.is_dir():
+        place = place.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".lmltgrid-forecast-", dir=place):
+            return place, ()
+    except OSError as error:
+        why = f"{place}: it cannot be written ({error.strerror}); give another --store"
+        return Path(tempfile.gettempdir()), (why,)
+
+
+def _part(plan: grid.GridPlan, experiment: Experiment, sample: Sample) -> Part:
+    shape, chunk = plan.shape(experiment), plan.chunks(experiment)
+    each = len(GRID_VARIABLES) * np.dtype(plan.spec.dtype).itemsize
+    share = prod(shape) / prod(chunk)  # chunks, if those at the ends count by what they hold
+    seconds = sample.evaluate_seconds + sample.write_seconds
+    return Part(
+        experiment=experiment.name,
+        shape=dict(zip(GRID_DIMS, shape, strict=True)),
+        chunk=dict(zip(GRID_DIMS, chunk, strict=True)),
+        points=prod(shape),
+        chunks=prod(-(-s // c) for s, c in zip(shape, chunk, strict=True)),
+        nbytes=prod(shape) * each,
+        chunk_nbytes=prod(chunk) * each,
+        stored_nbytes=int(sample.stored_nbytes * share),
+        moments_nbytes=sample.moments_nbytes,
+        state_nbytes=sample.state_nbytes,
+        moments_seconds=sample.moments_seconds,
+        load_seconds=sample.load_seconds,
+        chunk_seconds=seconds,
+        startup_seconds=sample.startup_seconds,
+        chunks_seconds=seconds * share,
+    )
+
+
+def _engine(spec: ScanSpec, cluster: str | None, workers: int | None) -> tuple[str, int, int]:
+    """Return where the scan would run, on how many workers, and in how many processes."""
+    chosen, count = cluster or spec.run.cluster, workers or spec.run.workers
+    if chosen == "in-process":
+        return chosen, count or 1, 1
+    if chosen != "local":
+        raise SpecificationError(
+            f"cluster: {chosen!r} is given; allowed: in-process, local; choose one of them"
+        )
+    if count is None:
+        from dask.system import CPU_COUNT  # as the cluster itself counts
+
+        count = CPU_COUNT
+    return chosen, count, count
+
+
+def _summed(
+    plan: grid.GridPlan,
+    target: Path,
+    parts: tuple[Part, ...],
+    engine: tuple[str, int, int],
+    problems: tuple[str, ...],
+) -> Forecast:
+    def total(name: str) -> Any:
+        return sum(getattr(part, name) for part in parts)
+
+    cluster, workers, processes = engine
+    chunk = COPIES * max(part.chunk_nbytes for part in parts)
+    threads = workers // processes
+    worker = OVERHEAD + total("moments_nbytes") + total("state_nbytes") + threads * chunk
+    moments, chunks = total("moments_seconds"), total("chunks_seconds")
+    begin = total("startup_seconds") + total("load_seconds")
+    nbytes, free, exists = total("nbytes"), free_bytes(target), taken(target)
+    memory = plan.spec.run.memory_mb * 10**6
+    if not exists and free < nbytes:
+        text = "make room, choose another place or a coarser scan"
+        problems += (f"{target}: {nbytes} bytes are needed and {free} are free; {text}",)
+    return Forecast(
+        store=target,
+        exists=exists,
+        identity=plan.identity,
+        parts=parts,
+        points=total("points"),
+        chunks=total("chunks"),
+        nbytes=nbytes,
+        stored_nbytes=total("stored_nbytes"),
+        moments_nbytes=total("moments_nbytes"),
+        cluster=cluster,
+        workers=workers,
+        worker_nbytes=worker,
+        memory_nbytes=memory,
+        free_nbytes=free,
+        moments_seconds=moments,
+        startup_seconds=total("startup_seconds"),
+        load_seconds=total("load_seconds"),
+        chunks_seconds=chunks,
+        core_seconds=moments + processes * begin + chunks,
+        seconds=moments + begin + chunks / min(workers, total("chunks")),
+        problems=problems,
+        warnings=tuple(_memory_warnings(cluster, processes, worker, memory)),
+    )
+
+
+def _memory_warnings(cluster: str, processes: int, worker: int, allowed: int) -> Iterable[str]:
+    import psutil
+
+    if cluster == "local" and worker > allowed:
+        yield (
+            f"run.memory_mb: a worker needs about {worker / 1e6:.0f} MB and may take "
+            f"{allowed / 1e6:.0f} MB, beyond which it is killed; raise memory_mb, or lower chunk_mb"
+        )
+    free = psutil.virtual_memory().available
+    if processes * worker > free:
+        yield (
+            f"memory: {processes} process(es) need about {processes * worker / 1e6:.0f} MB and "
+            f"{free / 1e6:.0f} MB are free; take fewer workers or a smaller chunk_mb"
+        )
