@@ -26,6 +26,7 @@ Curve = Callable[[Array], Array]
 _POINTS: Final = 320  # in x: steps of 5 to 10 %, narrower than any strip that is not looked for
 _LITTLE: Final = 1e-4  # relative change of the counts where the couplings begin ...
 _LARGE: Final = 1e4  # ... and where they end
+_STEP: Final = 0.06  # in log x, if that needs more points
 _XTOL: Final = 1e-9  # in log x
 
 
@@ -62,6 +63,12 @@ class Binned:
                 self.variance[bins],
             )
         return total
+
+    @cached_property
+    def seen(self) -> float:
+        """Counts above the background, per tonne year as the coefficients, of the largest bins."""
+        signal = np.maximum(self.observed - self.background, 0.0)
+        return float(np.sum(signal / self.scale))
 
     @cached_property
     def _blocks(self) -> list[tuple[Places, Places]]:
@@ -127,12 +134,14 @@ def from_moments(
     )
 
 
-def couplings(coefficients: Array) -> Array:
+def couplings(coefficients: Array, seen: float = 0.0) -> Array:
     """Return the x at which a chi-square is looked at, shape (n,): from no change to a large one.
 
     Parameters
     ----------
     coefficients : shape (bin, order)
+    seen
+        Counts that the data hold, in the unit of the coefficients: the last x gives many more.
     """
     c0, c1, c2 = np.abs(coefficients).sum(axis=0)
     if c1 == 0.0 and c2 == 0.0:
@@ -144,7 +153,9 @@ def couplings(coefficients: Array) -> Array:
         square = np.sqrt(change * total / c2) if c2 > 0.0 else np.inf
         return float(min(linear, square))
 
-    return np.geomspace(at(_LITTLE), max(at(_LARGE), 1e3 * at(_LITTLE)), _POINTS)
+    first, last = at(_LITTLE), max(at(_LARGE), at(_LARGE * seen / total), 1e3 * at(_LITTLE))
+    steps = max(_POINTS, int(np.ceil(np.log(last / first) / _STEP)))
+    return np.geomspace(first, last, steps)
 
 
 def least(data: Binned, coefficients: Array) -> tuple[float, int, float]:
@@ -162,7 +173,7 @@ def least(data: Binned, coefficients: Array) -> tuple[float, int, float]:
     best = (np.inf, 0, 0.0)
     for place in range(coefficients.shape[2]):
         own = np.ascontiguousarray(coefficients[:, :, place])
-        x = np.append(0.0, couplings(own))
+        x = np.append(0.0, couplings(own, data.seen))
         values = data.curve(own, x)
         if not np.isfinite(values).any():
             continue

@@ -182,6 +182,16 @@ def make_plan(spec: ScanSpec, *, experiments: Path | None = None, where: str = "
                 f"statistic is {experiment.spec.test}; only counting experiments discover; give "
                 "'exclusion'"
             )
+        if experiment.measured and spec.exposure is not None:
+            raise SpecificationError(
+                f"{where}: exposure: an axis is given with {experiment.name}, whose exposure is "
+                "fixed; take the axis out, or the experiment into another scan"
+            )
+        if spec.statistic.flux_error is not None and not experiment.solar:
+            raise SpecificationError(
+                f"{where}: statistic.flux_error: given with {experiment.name}, which sees no solar "
+                "neutrinos; leave it out"
+            )
         if any(m.kind != "vector" for m in plan.models) and experiment.vectors_alone:
             raise SpecificationError(
                 f"{where}: models: a scalar or axial mediator is given with {experiment.name}, "

@@ -13,6 +13,7 @@ from lmltgrid.analysis import criteria, profiled
 from lmltgrid.analysis.level import Level, require_test
 from lmltgrid.analysis.roots import Interval
 from lmltgrid.analysis.setup import Conventions, rates
+from lmltgrid.errors import SpecificationError
 from lmltgrid.tables.experiment import Experiment
 
 Array = NDArray[np.float64]
@@ -54,6 +55,11 @@ class Finder:
         """Return the couplings at which the test is passed at each mass, ascending."""
         likelihood = self.experiment.spec.test == "likelihood"
         require_test(self.experiment, self.level.test, "test")
+        if likelihood and self.level.flux_error is not None:
+            raise SpecificationError(
+                f"flux_error: given for {self.experiment.name}, whose likelihood has pulls of its "
+                "own; leave it out"
+            )
         boron = bool(self.level.flux_error) and not likelihood
         found = rates(self.experiment, self.setting, mass, self._thresholds, boron=boron)
         if not likelihood:

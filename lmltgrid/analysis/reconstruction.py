@@ -18,6 +18,7 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.stats import chi2 as chi2_of
 
 from lmltgrid import binned
+from lmltgrid.analysis.nodes import Nodes, refined
 from lmltgrid.analysis.profiled import data_of, minimum
 from lmltgrid.analysis.setup import (
     DEFAULT_MODEL,
@@ -85,10 +86,13 @@ def reconstruct(
         ``delta_chi2``: above its minimum, dims (mass, coupling), NaN where the fit does not
         converge; ``profile``: its minimum over the coupling, and ``best_coupling``, where that is,
         dims (mass,); ``upper_limit``: the coupling above which all is excluded at 90 %, two degrees
-        of freedom, dims (mass,), NaN where it is beyond the axis. Attributes: the least chi-square
-        itself, which is zero if the fitted model can be the true one; ``standard_model``, by how
-        much that of the Standard Model is larger (none with external files, which have no g = 0);
-        ``unconverged``, the number of points that are NaN, if any.
+        of freedom, dims (mass,), 0 or inf where it is beyond the axis. Attributes: the least
+        chi-square itself, which is zero if the fitted model can be the true one;
+        ``standard_model``, by how much that of the Standard Model is larger (none with external
+        files, which have no g = 0; infinite where there are events and it expects none);
+        ``unconverged``, the number of points that are NaN, if any. ``node_mass``, ``node_profile``,
+        ``node_coupling``, ``node_width``, dims (node,): the same on masses refined where regions
+        end, with the width in log g, see `lmltgrid.analysis.nodes`.
 
     Raises
     ------
@@ -113,16 +117,31 @@ def reconstruct(
     if external:
         profile, best = _profile_of_plane(plane, g)
         more["external"] = "; ".join(map(str, external))
+        nodes = Nodes(masses, profile, best, np.full(masses.size, np.inf))
     else:
         everywhere = minimum(chosen, setting, duration, counts)
         least = min(least, everywhere, _least_at(data, chosen, setting, true_mass))
         profile, best = _profile(data, own)
+        bounds = [float(chi2_of.ppf(level, DOF)) for level in (*LEVELS, 0.6827, 0.9545)]
+
+        def evaluate(at: Array) -> tuple[Binned, Array]:
+            return data, rates(chosen, setting, at, None).coefficients[0]
+
+        nodes = refined(evaluate, masses, (least[1], true_mass), least[0], bounds)
         null = data.curve(np.ascontiguousarray(own[:, :, 0]), np.zeros(1))
-        more["standard_model"] = float(null[0]) - least[0]
+        none = data.scale * own[:, 0, 0] + data.background <= 0.0
+        # events where none can be expected leave no doubt
+        sure = np.any(none & (data.observed > 0.0) & (data.variance == 0.0))
+        more["standard_model"] = np.inf if sure else float(null[0]) - least[0]
     failed = int(np.isnan(plane).sum())
     if failed:
         more["unconverged"] = failed
-    return _labeled(plane - least[0], (profile - least[0], best), masses, g).assign_attrs(
+    labeled = _labeled(plane - least[0], (profile - least[0], best), masses, g)
+    for name, values in (("mass", nodes.mass), ("profile", nodes.chi2 - least[0])):
+        labeled[f"node_{name}"] = ("node", values)
+    labeled["node_coupling"] = ("node", nodes.coupling)
+    labeled["node_width"] = ("node", nodes.width)
+    return labeled.assign_attrs(
         {
             "experiment": experiment,
             "true_mass": true_mass,
@@ -179,18 +198,19 @@ def regions(found: xr.Dataset, levels: Sequence[float] = LEVELS) -> list[dict[st
     -------
     list of dict
         ``level``, ``delta_chi2``; ``mass``, ``coupling``: the ranges, None at an end where the
-        region goes on beyond the axis; ``closed``: whether both masses are inside; ``seen``:
-        whether the least coupling is, so that the mediator is told from none.
+        region goes on beyond the axis; ``closed``: whether both masses are inside; ``inside``:
+        whether any of it lies between the ends of the axis; ``seen``: whether g = 0 is excluded, so
+        that the mediator is told from none.
 
     Raises
     ------
     SpecificationError
         A level is not between 0 and 1.
     """
-    masses = found["mass"].values
-    plane, profile = found["delta_chi2"].values, found["profile"].values
+    masses, profile, _, _ = _nodes_of(found)
     # a point at which the fit does not converge is not excluded
-    unknown = np.isnan(plane).any(axis=1) | np.isnan(profile)
+    lost = found["mass"].values[np.isnan(found["delta_chi2"].values).any(axis=1)]
+    unknown = np.isin(masses, lost) | np.isnan(profile)
     out = []
     for level in levels:
         if not 0.0 < level < 1.0:
@@ -214,10 +234,24 @@ def regions(found: xr.Dataset, levels: Sequence[float] = LEVELS) -> list[dict[st
                 "mass": ends,
                 "closed": inside.size > 0 and None not in ends,
                 "coupling": reach,
-                "seen": reach[0] is not None,
+                "inside": inside.size > 0,
+                "seen": found.attrs.get("standard_model", np.inf) > bound
+                if "standard_model" in found.attrs
+                else reach[0] is not None,
             }
         )
     return out
+
+
+def _nodes_of(found: xr.Dataset) -> tuple[Array, Array, Array, Array]:
+    """Return masses, least chi-squares, couplings and widths: refined, or those of the axis."""
+    if "node_mass" in found:
+        mass, profile, coupling, width = (
+            found[f"node_{name}"].values for name in ("mass", "profile", "coupling", "width")
+        )
+        return mass, profile, coupling, width
+    mass, profile, coupling = (found[n].values for n in ("mass", "profile", "best_coupling"))
+    return mass, profile, coupling, np.full(mass.size, np.inf)
 
 
 def _reach(found: xr.Dataset, bound: float) -> list[float | None]:
@@ -234,6 +268,12 @@ def _reach(found: xr.Dataset, bound: float) -> list[float | None]:
             first, last = int(inside[0]), int(inside[-1])
             lows.append(_crossing(x, values, bound, first - 1) if first else 0.0)
             highs.append(_crossing(x, values, bound, last) if last < x.size - 1 else np.inf)
+    step = 2.0 * float(np.log(g[-1] / g[0])) / (g.size - 1)
+    for _, value, at, width in zip(*_nodes_of(found), strict=True):
+        half = width * np.sqrt(bound - value) if value <= bound else np.inf
+        if half < step and g[0] < at < g[-1]:  # narrower than the axis: a parabola in log g
+            lows.append(at * np.exp(-half))
+            highs.append(at * np.exp(half))
     low, high = float(min(lows)), float(max(highs))
     return [low if 0.0 < low < np.inf else None, high if 0.0 < high < np.inf else None]
 
@@ -259,10 +299,10 @@ def _ascending(values: ArrayLike, name: str, *, unit: str) -> Array:
         It has a single point, or does not ascend.
     """
     array = axis(values, name, unit=unit)
-    if array.size < 2 or np.any(np.diff(array) <= 0.0):
-        raise SpecificationError(
-            f"{name}: {array.size} values; at least two, ascending, are needed; sort them"
-        )
+    if array.size < 2:
+        raise SpecificationError(f"{name}: one value is given; at least two are needed; add some")
+    if np.any(np.diff(array) <= 0.0):
+        raise SpecificationError(f"{name}: the values do not ascend; sort them")
     return array
 
 
@@ -306,11 +346,12 @@ def _least_of_plane(plane: Array, masses: Array, g: Array) -> tuple[float, float
 
 
 def _upper(above: Array, g: Array, limit: float) -> Array:
-    """Return the coupling above which all is excluded at each mass; NaN where that is not seen."""
+    """Return the coupling above which all is excluded at each mass: 0 or inf beyond the axis."""
     out = np.full(above.shape[0], np.nan)
     for i, row in enumerate(above):
         allowed = np.flatnonzero(~(row > limit))
         if not allowed.size or allowed[-1] == g.size - 1:
+            out[i] = np.inf if allowed.size else 0.0
             continue
         j = int(allowed[-1])
         if np.isfinite(row[j]):

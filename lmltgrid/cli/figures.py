@@ -172,9 +172,12 @@ def _nominal(grid: xr.Dataset, dim: str) -> float:
 def _on_the_fly(given: Mapping[str, Any]) -> xr.Dataset:
     """Return one plane that no store holds."""
     from lmltgrid import grid
+    from lmltgrid.analysis.setup import find_experiment
     from lmltgrid.spec import ScanSpec, validate
 
     chosen = {key: given.get(key, options.DEFAULTS[key]) for key in ("model", "experiment")}
+    counts = find_experiment(chosen["experiment"], given.get("experiments")).spec.test == "counting"
+    test = {} if counts else {"test": "exclusion"}  # nothing else discovers
     if "mixing" in given:
         given = {**given, "mixing": _number_or_name(given["mixing"])}
     axes = {key: given.get(key) or Numbers("").convert(PLANE[key], None, None) for key in PLANE}
@@ -182,7 +185,8 @@ def _on_the_fly(given: Mapping[str, Any]) -> xr.Dataset:
         **_named(chosen["model"]),
         "experiments": [chosen["experiment"]],
         "metallicity": [given.get("metallicity", options.DEFAULTS["metallicity"])],
-        "statistic": {key: given[key] for key in ("test", "sided", "flux_error") if key in given},
+        "statistic": test
+        | {key: given[key] for key in ("test", "sided", "flux_error") if key in given},
         **{key: {"values": values} for key, values in axes.items()},
         **{key: {"values": [given[key]]} for key in ("threshold", "exposure") if key in given},
         **{

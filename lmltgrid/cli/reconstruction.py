@@ -117,16 +117,16 @@ def reconstruct(*, as_json: bool, experiment: str, cl: list[float], **asked: Any
         (
             f"{100 * one['level']:g} %",
             number(one["delta_chi2"], 4),
-            span(one["mass"]),
+            span(one["mass"]) if one["inside"] else "outside the plane",
             _yes(one["closed"]),
-            span(one["coupling"]),
+            span(one["coupling"]) if one["inside"] else "outside the plane",
             _yes(one["seen"]),
         )
         for one in shown
     ]
     tables = [Table(title, columns, rows, frozenset({2, 3, 4, 5}))]
     if not max(shown, key=lambda one: float(one["level"]))["seen"]:
-        limits = [(number(m), f"g < {number(g)}" if g > 0.0 else "-") for m, g in _limits(found)]
+        limits = [(number(mass), words) for mass, words in _limits(found)]
         words = "Where the mediator is not told from none: upper limits at 90 %, two dof"
         tables.append(Table(words, ("mass [MeV]", "coupling g"), limits, frozenset({1})))
     say(tables, settings=settings, notes=_notes(settings))
@@ -152,7 +152,11 @@ def _notes(settings: dict[str, Any]) -> list[str]:
         f"{settings['minimum_at']}; zero where the fitted model can be the true one."
     ]
     if "standard_model" in settings:
-        notes.append(f"The Standard Model is above it by {number(settings['standard_model'], 4)}.")
+        above = settings["standard_model"]
+        words = f"The Standard Model is above it by {number(above, 4)}."
+        if above == float("inf"):
+            words = "The Standard Model expects no events where there are some: it is excluded."
+        notes.append(words)
     if "unconverged" in settings:
         notes.append(
             f"At {settings['unconverged']} points the fit does not converge; they are not excluded."
@@ -186,14 +190,26 @@ def _answer(found: xr.Dataset, shown: list[dict[str, Any]]) -> dict[str, Any]:
     return {"regions": shown, "by_mass": {"mass": found["mass"].values.tolist(), **rows}}
 
 
-def _limits(found: xr.Dataset) -> list[tuple[float, float]]:
-    """Return the upper limit at some round masses."""
+def _limits(found: xr.Dataset) -> list[tuple[float, str]]:
+    """Return the upper limit near some round masses, in words where it is beyond the plane."""
     import numpy as np
 
-    masses = found["mass"].values
+    masses, limits = found["mass"].values, found["upper_limit"].values
+    g = found["coupling"].values
     shown = [mass for mass in SHOWN if masses[0] <= mass <= masses[-1]] or masses.tolist()
-    logs = np.interp(np.log(shown), np.log(masses), np.log(found["upper_limit"].values))
-    return list(zip(shown, np.exp(logs).tolist(), strict=True))
+    out = []
+    for mass in shown:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            limit = float(np.exp(np.interp(np.log(mass), np.log(masses), np.log(limits))))
+        if not 0.0 < limit < np.inf:  # next to what is beyond the plane
+            limit = float(limits[int(np.abs(np.log(masses / mass)).argmin())])
+        words = f"g < {number(limit)}"
+        if limit == 0.0:
+            words = f"g < {number(g[0])}, the end of the plane"
+        elif np.isinf(limit):
+            words = f"beyond {number(g[-1])}, the end of the plane"
+        out.append((float(mass), words if limit == limit else "-"))
+    return out
 
 
 @click.command(

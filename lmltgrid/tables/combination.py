@@ -123,6 +123,14 @@ def _combined(
             )
         members.append((member, _number(threshold, text, where) if at else member.threshold))
         files |= member.files
+    for pull in spec.shared:
+        having = [member.name for member, _ in members if pull in member.pull_names]
+        if len(having) < 2:
+            known = sorted({name for member, _ in members for name in member.pull_names})
+            raise SpecificationError(
+                f"{where}: shared: {pull!r} is a pull of {', '.join(having) or 'no member'}; "
+                f"two members must have it; their pulls are {', '.join(known) or 'none'}"
+            )
     cautions = {m.spec.caution: None for m, _ in members if m.spec.caution}
     own = spec.model_copy(update={"caution": "; ".join([*filter(None, [spec.caution]), *cautions])})
     return CombinedExperiment(

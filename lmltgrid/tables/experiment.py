@@ -111,6 +111,11 @@ class Experiment:
         return "er" in self.channels
 
     @property
+    def pull_names(self) -> tuple[str, ...]:
+        """Names of the pulls of a likelihood."""
+        return ()
+
+    @property
     def solar(self) -> bool:
         """Whether solar neutrinos are seen, which come in all flavors."""
         return self.spec.source == "solar"

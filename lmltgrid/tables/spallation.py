@@ -65,6 +65,16 @@ class Photoelectrons(Spec):
     shape: Positive
     efficiency: Annotated[tuple[Number, ...], Field(min_length=4, max_length=4)]
 
+    @model_validator(mode="after")
+    def _a_fraction(self) -> Self:
+        a, b, _, d = self.efficiency
+        if not (a > 0.0 and b > 0.0 and 0.0 < a + d <= 1.0):
+            raise ValueError(
+                f"efficiency: a {a:g}, b {b:g}, d {d:g}; it must rise, to a + d between 0 and 1; "
+                "correct it"
+            )
+        return self
+
 
 class ResponseSpec(Spec):
     """From true recoils to observed energies.
@@ -199,6 +209,11 @@ class SpallationExperiment(Experiment):
     noise: Array
     backgrounds: dict[str, Array]
     shapes: dict[str, Array]
+
+    @property
+    def pull_names(self) -> tuple[str, ...]:
+        """Names of the pulls of a likelihood."""
+        return tuple(pull.name for pull in self.spec.pull)
 
     @property
     def measured(self) -> bool:

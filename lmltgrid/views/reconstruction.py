@@ -178,7 +178,9 @@ def _inside(point: Array, outline: Array) -> bool:
 
 def _limit(found: xr.Dataset, color: str, words: str) -> Any:
     label = ", ".join(part for part in (words, f"upper limit at {100.0 * LIMIT:g} %") if part)
-    path = np.log10(np.stack([found["mass"].values, found["upper_limit"].values], axis=-1))
+    limit = found["upper_limit"].values
+    limit = np.where(np.isfinite(limit) & (limit > 0.0), limit, np.nan)
+    path = np.log10(np.stack([found["mass"].values, limit], axis=-1))
     return line(hv.Curve(path, X, Y, label=label), color, dash="dashdot", width=1.8)
 
 
@@ -206,8 +208,9 @@ def _coupling_range(
             outlines = allowed(one, seen[-1][1])
             values += [float(v) for part in outlines for v in (part[:, 1].min(), part[:, 1].max())]
         limit = one["upper_limit"].values
-        if not seen and np.isfinite(limit).any():
-            values += [float(np.nanmin(limit)), float(np.nanmax(limit))]
+        limit = limit[np.isfinite(limit) & (limit > 0.0)]
+        if not seen and limit.size:
+            values += [float(limit.min()), float(limit.max())]
     room = 10.0**_MARGIN
     low = min(ends(one["coupling"].values)[0] for one in several)
     high = max(ends(one["coupling"].values)[1] for one in several)

@@ -32,7 +32,7 @@ def test_reconstruct_contract() -> None:
     assert set(found) == {"regions", "by_mass", "settings"}
     assert [one["level"] for one in found["regions"]] == [0.68, 0.95]
     for one in found["regions"]:
-        assert set(one) == {"level", "delta_chi2", "mass", "closed", "coupling", "seen"}
+        assert set(one) == {"level", "delta_chi2", "mass", "closed", "coupling", "inside", "seen"}
         assert one["mass"][0] is None  # null: beyond the axis
         assert one["seen"]
     assert set(found["by_mass"]) == {"mass", "delta_chi2", "coupling", "upper_limit"}

@@ -145,3 +145,13 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path):
     (tmp_path / "joint.toml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecificationError, match="share"):
         catalog(tmp_path)
+
+
+def test_a_shared_pull_that_two_members_do_not_have_is_refused(tmp_path: Path) -> None:
+    text = (
+        'title = "both"\nreference = "none"\nsource = "combination"\n'
+        'members = ["coherent-csi-2021", "ess"]\nshared = ["CEvNS"]\n'
+    )
+    (tmp_path / "both.toml").write_text(text)
+    with pytest.raises(SpecificationError, match="shared: 'CEvNS' is a pull of coherent-csi-2021;"):
+        catalog(tmp_path)

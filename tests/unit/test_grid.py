@@ -215,3 +215,22 @@ def test_a_grid_passes_where_the_limit_is(name, error):
         assert np.array_equal(inside, sigma > level)
         assert inside.any()
         assert not inside.all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"experiments": ["coherent-2022"], "threshold": None}, "whose exposure is fixed"),
+        (
+            {
+                "experiments": ["ess"],
+                "threshold": None,
+                "statistic": {"test": "exclusion", "flux_error": 0.1},
+            },
+            "which sees no solar neutrinos",
+        ),
+    ],
+)
+def test_what_means_nothing_for_a_likelihood_is_refused(changes, words):
+    with pytest.raises(SpecificationError, match=words):
+        plan_of(**({"statistic": {"test": "exclusion"}} | changes))
