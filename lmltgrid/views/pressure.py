@@ -68,7 +68,8 @@ def pressure_line(found: xr.Dataset) -> hv.Overlay:
     texts = boxed(hv.Labels(marks, ["pressure", "events"], "text"))
     name = experiment_words(found.attrs).split(",")[0]
     nominal = number(found.attrs["nominal_torr"])
-    title = f"{name}, Standard Model\n{number(found.attrs['exposure'])} t yr at {nominal} Torr"
+    below = f"{number(found.attrs['exposure'])} t yr at {nominal} Torr"
+    title = f"{name}, Standard Model\n{below}, {found.attrs['couplings']} couplings"
     return options(
         hv.Overlay([*parts, star, texts]),
         xlim=x,

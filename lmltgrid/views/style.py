@@ -11,9 +11,10 @@ import holoviews.plotting.bokeh
 import holoviews.plotting.mpl  # noqa: F401 - each of the two imports registers a backend
 import xarray as xr
 
+from lmltgrid.errors import SpecificationError
 from lmltgrid.tables import models
 from lmltgrid.tables.experiment import UNIT_OF
-from lmltgrid.tables.experiments import catalog
+from lmltgrid.tables.experiments import catalog, find
 
 Hook = Callable[[Any, Any], None]
 Settings = Mapping[str, Any]
@@ -43,8 +44,9 @@ _SYMBOLS: Final = (("Lmu", "Lμ"), ("Ltau", "Lτ"), ("Le", "Lₑ"), ("-", "−")
 CONVENTIONS: Final[dict[str, Callable[[Settings], str]]] = {
     "threshold": lambda one: _threshold_words(one),
     "exposure": lambda one: _exposure_words(one),
-    "metallicity": lambda one: f"Sun {one['metallicity']}",
-    "oscillation": lambda one: f"oscillation {one['oscillation']}",
+    "metallicity": lambda one: f"Sun {one['metallicity']}" if _solar(one) else "",
+    "oscillation": lambda one: f"oscillation {one['oscillation']}" if _solar(one) else "",
+    "couplings": lambda one: "" if _solar(one) else f"neutrino couplings {one['couplings']}",
     "flux_error": lambda one: f"8B flux known to {number(100 * one['flux_error'])} %",
 }
 
@@ -204,6 +206,15 @@ def differences(settings: Sequence[Settings], index: int, *, model: bool = True)
         words = {"model": lambda one: model_words(str(one["model"])), **words, "mixing": _mixing}
     parts = [write(own) for key, write in words.items() if key in own and key not in shared]
     return [part for part in parts if part]
+
+
+def _solar(settings: Settings) -> bool:
+    """Whether solar neutrinos are seen; so it is where the experiment is not known."""
+    name = settings.get("experiment")
+    try:
+        return find(name).solar if isinstance(name, str) else True
+    except SpecificationError:
+        return True
 
 
 def _measured(settings: Settings) -> bool:
