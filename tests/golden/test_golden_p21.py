@@ -27,8 +27,13 @@ def rows() -> dict[str, dict[str, Any]]:
 
 
 def test_every_sentence_holds() -> None:
-    assert len(rows()) == 25
+    assert len(rows()) == 27
+    # with the physical prefactor there are pi times as many events as the paper has
+    assert rows()["events in a bin, na64mu"]["verdict"] == "off"
     for row in rows().values():
+        if row["verdict"] == "off":
+            assert row["quantity"] == "events in a bin, na64mu"
+            continue
         values = row["computed"]
         numbers = values.values() if isinstance(values, dict) else [values]
         assert all(isfinite(value) for value in numbers), row["quantity"]
