@@ -77,6 +77,8 @@ def test_a_count_is_excluded_where_its_deviance_says_so(
 def test_bins_are_excluded_where_the_minimum_over_the_pull_says_so(
     c1: list[float], c2: list[float], error: float
 ) -> None:
+    # never fewer than no neutrinos: c1^2 <= 4 c0 c2
+    c1 = np.maximum(c1, -1.99 * np.sqrt(np.array([30.0, 10.0, 3.0]) * c2)).tolist()
     coefficients = np.array([[30.0, 10.0, 3.0], c1, c2]).T.reshape(1, 3, 3, 1)
     background = np.array([[1.0, 1.0, 1.0]])
     rates = Rates(coefficients, background, np.zeros((1, 3, 2)), 0.8 * coefficients)
