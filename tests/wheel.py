@@ -49,7 +49,7 @@ def main() -> int:
         shutil.copy(ROOT / "pyproject.toml", place)
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         chosen = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        chosen += ["tests/unit", "tests/cluster"]
+        chosen += ["--hypothesis-profile=ci", "tests/unit", "tests/cluster"]
         return subprocess.run(chosen, cwd=place, env=environment, check=False).returncode
 
 
