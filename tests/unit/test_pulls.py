@@ -69,9 +69,9 @@ def test_digits_are_kept_where_counts_are_close() -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     observed=COUNTS,
-    background=st.floats(0.0, 1e3),
-    fraction=st.floats(0.0, 1.0),
-    error=st.floats(0.0, 10.0),
+    background=st.just(0.0) | st.floats(1e-6, 1e3),
+    fraction=st.just(0.0) | st.floats(1e-6, 1.0),
+    error=st.just(0.0) | st.floats(1e-6, 10.0),
 )
 def test_it_rises_on_either_side_of_what_was_observed(
     observed: float, background: float, fraction: float, error: float
