@@ -189,7 +189,7 @@ def test_a_file_in_the_ledger_stops_a_run_from_anywhere(store: Store, executor: 
 
 def test_the_state_is_loaded_once_in_a_process(store: Store, executor: Executor) -> None:
     run_scan(store.path, PLAIN, executor)
-    processes = 2 if executor.name == "local" else 1
+    processes = 1 if executor.name in ("in-process", "threads") else 2
     assert fake_scan.attempts(Path(store.attrs["control"]), "load") <= processes
 
 
