@@ -128,7 +128,7 @@ class Forecast:
     workers: int
     worker_nbytes: int
     memory_nbytes: int
-    free_nbytes: int
+    free_nbytes: int | None
     moments_seconds: float
     startup_seconds: float
     load_seconds: float
@@ -247,7 +247,7 @@ def _summed(
     begin = total("startup_seconds") + total("load_seconds")
     nbytes, free, exists = total("nbytes"), free_bytes(target), taken(target)
     memory = (engine.memory_mb or plan.spec.run.memory_mb) * 10**6
-    if not exists and free < nbytes:
+    if not exists and free is not None and free < nbytes:
         text = "make room, choose another place or a coarser scan"
         problems += (f"{target}: {nbytes} bytes are needed and {free} are free; {text}",)
     return Forecast(

@@ -97,7 +97,8 @@ class _Run:
         retries: int,
     ) -> None:
         self.store = store
-        self.where = str(store.path.absolute())  # workers may have another working directory
+        # workers may have another working directory
+        self.where = str(store.path.absolute() if isinstance(store.path, Path) else store.path)
         self.evaluator = evaluator
         self.executor = executor
         self.reporter = reporter
@@ -139,7 +140,7 @@ class _Run:
             self.ending, self.sentence = ending, sentence
             self.reporter.message(message or sentence)
             with suppress(OSError):
-                self.store.ledger.stop_file.touch()
+                self.store.ledger.ask_to_stop()
 
     def abandon(self, sentence: str) -> None:
         """End the run now; nothing more is expected from the calls in flight."""
@@ -168,7 +169,7 @@ class _Run:
         each = self.bytes / self.done if self.done else largest
         needed = int(min(left, self.executor.window * self.bundle()) * each) + RESERVE
         free = free_bytes(self.store.path)
-        if left and free < needed:
+        if left and free is not None and free < needed:
             self.stop(
                 "machine",
                 f"{self.store.path}: {needed} bytes are needed to go on and {free} are free; all "
@@ -353,7 +354,7 @@ def run_scan(
                 time.sleep(min(2.0 * max(run.pace, TARGET), GRACE))
         finally:
             if not run.abandoned:  # else the file is all that still reaches its workers
-                store.ledger.stop_file.unlink(missing_ok=True)
+                store.ledger.go_on()
         if run.lost_any:
             store.sweep()
         return run.report()
@@ -389,7 +390,7 @@ def _recover(store: Store, message: Message) -> None:
 
     What everything is computed from is compared byte for byte, the chunks by their sizes.
     """
-    store.ledger.stop_file.unlink(missing_ok=True)
+    store.ledger.go_on()
     if swept := store.sweep():
         message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
     require_sound(store)

@@ -345,7 +345,7 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
     return {
         "ok": report.ok,
         "problems": report.problems,
-        "strays": [str(path) for path in report.strays],
+        "strays": [str(held.storage.at(name)) for name in report.strays],
         "units": report.units,
         "finished": report.finished,
         "recomputed": report.recomputed,

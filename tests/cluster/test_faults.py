@@ -18,7 +18,8 @@ import pytest
 from lmltgrid import cluster, scan
 from lmltgrid.cluster import Executor
 from lmltgrid.errors import MachineError
-from lmltgrid.lease import Lease, machine_key, process_lives
+from lmltgrid.lease import Lease
+from lmltgrid.processes import machine_key, process_lives
 from lmltgrid.scan import run_scan
 from lmltgrid.store import Store, status
 from lmltgrid.verify import repair_store, verify_store

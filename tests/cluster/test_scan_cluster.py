@@ -240,12 +240,15 @@ class TestLease:
         assert status(store.path)["lease"] is None
 
     @pytest.mark.parametrize("reason", ["dead", "silent", "empty"])
-    def test_a_stale_lease_is_taken_over(self, store: Store, reason: str) -> None:
+    def test_a_stale_lease_is_taken_over(
+        self, store: Store, reason: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lmltgrid.lease.WATCH", 0.2)
         lease = Lease(store.path, lambda _: None)
         with lease:
             content = lease.path.read_text()
         if reason == "dead":
-            content = content.replace(f'"pid": {os.getpid()}', f'"pid": {dead_process()}')
+            content = content.replace(f'"pid":{os.getpid()}', f'"pid":{dead_process()}')
         lease.path.write_text("" if reason == "empty" else content)
         if reason != "dead":
             with pytest.raises(MachineError, match="another run holds"):
