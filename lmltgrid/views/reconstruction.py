@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid.analysis.reconstruction import LEVELS, LIMIT, regions
+from lmltgrid.analysis.regions import LEVELS, LIMIT, regions
 from lmltgrid.errors import SpecificationError
 from lmltgrid.views.axes import Ends
 from lmltgrid.views.frame import X, Y, band_area, border_of, ends, framed
