@@ -29,7 +29,7 @@ METHODS = ("BFGS", "L-BFGS-B", "SLSQP", "Newton-CG", "trust-exact")
 
 
 class Problem(NamedTuple):
-    """One experiment: coefficients of shape (bin, 3), the rest as `likelihood.curve` takes it."""
+    """One experiment: coefficients of shape (bin, 3), the rest as `likelihood.plane` takes it."""
 
     coefficients: np.ndarray
     observed: np.ndarray
@@ -192,7 +192,7 @@ def bench(name: str, problem: Problem) -> None:
     """Time one problem by every means."""
 
     def ours() -> np.ndarray:
-        return likelihood.curve(problem[0], COUPLINGS, *problem[1:])
+        return likelihood.plane(problem[0][:, :, None], COUPLINGS, *problem[1:])[0]
 
     def cold() -> list[tuple[float, np.ndarray]]:
         return [likelihood.nuisances(signal, *problem[1:]) for signal in signals]
