@@ -11,8 +11,8 @@ import click
 
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb, Verbs
-from lmltgrid.cli.options import Names, Numbers, ParamType
 from lmltgrid.cli.output import say, say_json
+from lmltgrid.cli.values import Names, Numbers, ParamType
 from lmltgrid.errors import unknown_name
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from lmltgrid.cli import options
 from lmltgrid.cli.answers import one_point
 from lmltgrid.cli.application import Verb
 from lmltgrid.cli.figures import finish, of_several, output
-from lmltgrid.cli.options import Names, Numbers, Positive
 from lmltgrid.cli.output import Table, number, say, say_json
+from lmltgrid.cli.values import Names, Numbers, Positive
 
 if TYPE_CHECKING:
     import xarray as xr

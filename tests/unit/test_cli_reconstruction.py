@@ -12,7 +12,7 @@ from cli_calls import PAPER, answer, invoke, refused
 from lmltgrid.analysis import reconstruction as library
 from lmltgrid.analysis.regions import LEVELS, regions
 from lmltgrid.cli import figures, reconstruction, summary
-from lmltgrid.cli.options import Numbers
+from lmltgrid.cli.values import Numbers
 
 SMALL = ("--mass", "1:1000:13", "--coupling", "1e-5:1e-2:31")
 
