@@ -80,7 +80,7 @@ def conventions(
     atomic
         "free", "step" or "step+rrpa".
     couplings
-        "msbar" or "low-energy".
+        "msbar", "low-energy" or "radiative" (AC22, without nu_tau).
 
     Raises
     ------
