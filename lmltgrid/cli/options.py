@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 import click
 
 from lmltgrid.cli.values import Models, Names, Positive
-from lmltgrid.cli.values import Until as Until
 
 F = TypeVar("F", bound=Callable[..., Any])
 

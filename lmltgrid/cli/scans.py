@@ -11,6 +11,7 @@ from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
 from lmltgrid.cli.output import Table, say, say_json
 from lmltgrid.cli.summary import reading, summary_tables
+from lmltgrid.cli.values import Until
 from lmltgrid.errors import PartialStoreError, VerificationError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ how = options.joined(
     ),
     click.option(
         "--until",
-        type=options.Until(),
+        type=Until(),
         help="Stop then with everything saved, and exit code 75; resume goes on.",
     ),
     options.experiments,
