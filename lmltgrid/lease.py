@@ -6,6 +6,7 @@ the whole store, nor beside shards of another division.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -187,9 +188,16 @@ class Fence:
 
     def __init__(self, storage: Storage, name: str, token: str) -> None:
         self._storage, self._name, self._token = storage, name, token
+        self._looked = -math.inf
 
     def closed(self) -> bool:
-        """Return whether to stop: the run is over, was replaced, or asks for it."""
+        """Return whether to stop: the run is over, was replaced, or asks for it.
+
+        Asked more often than the pace of the storage it repeats its last answer, not to stop.
+        """
+        if time.monotonic() - self._looked < self._storage.pace:
+            return False
+        self._looked = time.monotonic()
         try:
             content = parsed(self._storage.read(self._name))
         except FileNotFoundError:

@@ -40,7 +40,9 @@ def write_skeleton(side: Storage, layout: StoreLayout, moments: Mapping[str, xr.
         # consolidated metadata are not in the Zarr specification yet, but every reader that we
         # serve knows them, and over plain HTTP a store without them opens as empty
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        root = zarr.open_group(files, mode="w-", zarr_format=3, attributes=attrs)
+        # where a store is created in its place, the lease of its creator lies there
+        warnings.filterwarnings("ignore", message=f"Object at {FOLDER}")
+        root = zarr.create_group(files, zarr_format=3, attributes=attrs)
         for name, dataset in moments.items():
             _write_dataset(dataset, files, f"moments/{name}", codecs)
         for group in layout.groups:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from lmltgrid.errors import (
     SpecificationError,
     VerificationError,
 )
-from lmltgrid.lease import LEASE, look
+from lmltgrid.lease import LEASE, Lease, look
 from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
 from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
 from lmltgrid.shard import Shard
@@ -62,7 +62,19 @@ def require_room(path: Address, needed: int) -> None:
 
 def taken(path: Address) -> bool:
     """Return whether something lies where a store would be created."""
-    return storage_of(path).taken()
+    storage = storage_of(path)
+    with reaching(path):
+        return storage.taken() and not _half_created(storage)
+
+
+def _half_created(storage: Storage) -> bool:
+    """Return whether a store is being created, or its creator died.
+
+    Where a store does not appear by a rename, its plan comes last, and a lease first.
+    """
+    if storage.renames or storage.exists(PLAN):
+        return False
+    return storage.exists(LEASE) and not any(storage.names(f"{FOLDER}/done"))
 
 
 def created(path: Address) -> bool:
@@ -85,6 +97,26 @@ def created_meanwhile(path: Address) -> BusyError:
 
 
 @contextmanager
+def reaching(path: Address, advice: str = "then try again") -> Iterator[None]:
+    """Turn what a storage raises, where nothing can be said without it, into one sentence.
+
+    Raises
+    ------
+    MachineError
+        The storage cannot be read or written.
+    """
+    try:
+        yield
+    except LmltgridError:
+        raise
+    except OSError as error:
+        why = error.strerror or error
+        raise MachineError(
+            f"{path}: the store cannot be used ({why}); mend that, {advice}"
+        ) from None
+
+
+@contextmanager
 def decoding(path: Address) -> Iterator[None]:
     """Turn what Zarr and its codecs raise on damaged bytes into one sentence.
 
@@ -92,12 +124,15 @@ def decoding(path: Address) -> Iterator[None]:
     ------
     VerificationError
         Bytes of the store cannot be decoded, as when their CRC is not the one that ends them.
+    MachineError
+        The storage cannot be read.
     """
     try:
-        yield
+        with reaching(path):
+            yield
     except LmltgridError:
         raise
-    except (RuntimeError, ValueError) as error:  # an OSError is the machine's
+    except (RuntimeError, ValueError) as error:
         raise VerificationError(
             f"{path}: the store cannot be read ({error}): it is damaged; 'lmltgrid verify {path} "
             "--deep' names what is, with --repair 'lmltgrid resume' computes it anew"
@@ -115,22 +150,56 @@ def create_store(path: Address, layout: StoreLayout, moments: Mapping[str, xr.Da
         There is no room or no permission, or another run was faster.
     """
     storage = storage_of(path)
-    if storage.taken():
+    if taken(path):
         raise SpecificationError(
             f"{path}: something exists here; resume it if it is this scan, or choose another name"
         )
     require_room(path, layout_bytes(layout) + sum(ds.nbytes for ds in moments.values()))
     try:
-        with storage.creation(LEASE) as side:
+        with storage.creation() as side, nullcontext() if storage.renames else _alone(side):
             write_skeleton(side, layout, moments)
     except FileExistsError:
         raise created_meanwhile(path) from None
+    except MachineError:
+        raise
     except OSError as error:
         raise MachineError(
             f"{path}: the store cannot be created ({error.strerror or error}); "
             "check room and permissions of the folder"
         ) from None
     return open_store(path, layout.identity)
+
+
+@contextmanager
+def _alone(storage: Storage) -> Iterator[None]:
+    """Hold the lease of a store while it is created in its place, and leave no part of it.
+
+    Raises
+    ------
+    MachineError
+        Another run creates it.
+    FileExistsError
+        Another run has created it.
+    """
+    with Lease(storage.path, lambda _: None) as lease:
+        if storage.exists(PLAN):
+            raise FileExistsError
+        _clear(storage)
+        try:
+            yield
+        except BaseException as error:
+            # the store of another run, which believed this one dead, is not ours to clear
+            if not (isinstance(error, FileExistsError) or lease.lost):
+                with suppress(OSError):
+                    _clear(storage)
+            raise
+
+
+def _clear(storage: Storage) -> None:
+    """Remove what a creator has left that never came to the plan."""
+    for name in storage.names():
+        if name != LEASE:
+            storage.delete(name)
 
 
 def open_store(path: Address, identity: str | None = None) -> Store:
@@ -144,15 +213,17 @@ def open_store(path: Address, identity: str | None = None) -> Store:
         Its plan or its metadata are damaged.
     """
     storage = storage_of(path)
-    if not storage.exists(PLAN):
-        _refuse_no_store(storage)
-    plan = Plan.load(storage)
+    with reaching(path):
+        if not storage.exists(PLAN):
+            _refuse_no_store(storage)
+        plan = Plan.load(storage)
+        attrs = sound_attributes(storage, plan)
     if identity is not None and plan.identity != identity:
         raise SpecificationError(
             f"{path}: the store holds scan {plan.identity[:12]}, but {identity[:12]} was asked "
             "for; a store holds one scan: choose another path, or go back to its specification"
         )
-    return Store(storage, plan, sound_attributes(storage, plan))
+    return Store(storage, plan, attrs)
 
 
 def _refuse_no_store(storage: Storage) -> None:
@@ -160,6 +231,11 @@ def _refuse_no_store(storage: Storage) -> None:
     if not storage.taken():
         raise SpecificationError(
             f"{storage.path}: there is no store here; check the path, or create it"
+        )
+    if _half_created(storage):
+        raise SpecificationError(
+            f"{storage.path}: this store was not created completely; if no other run is about to, "
+            "run its scan again"
         )
     root = read_json(storage, "zarr.json") or {}
     if "format_version" not in root.get("attributes", ()) and not any(storage.names(FOLDER)):
@@ -337,7 +413,7 @@ def open_grid(path: Address) -> xr.DataTree:
     with decoding(store.path):
         files = store.storage.zarr_store()
         tree = xr.open_datatree(files, engine="zarr", chunks={}, consolidated=True)
-    marked = [unit for unit in store.ledger.marked() if unit < store.units()]
+        marked = [unit for unit in store.ledger.marked() if unit < store.units()]
     missing = store.units() - len(marked)
     tree.attrs["units_missing"] = missing
     if missing:
@@ -353,6 +429,11 @@ def open_grid(path: Address) -> xr.DataTree:
 def status(path: Address) -> dict[str, Any]:
     """Return the state of a store, as JSON: identity, units by group, failures, leases, bytes."""
     store = open_store(path)
+    with reaching(path):
+        return _status(store)
+
+
+def _status(store: Store) -> dict[str, Any]:
     done, nbytes = np.zeros(store.units(), dtype=np.bool_), 0
     for unit, marker in store.ledger.markers():
         if marker is not None and unit < done.size:
