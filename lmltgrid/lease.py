@@ -90,14 +90,14 @@ class Lease:
         self._end.set()
         self._thread.join()
         with suppress(OSError):
-            if self._mine():
+            if self.holds():
                 self._storage.delete(self.name)
 
     def stop(self) -> None:
         """Ask every process that works under this lease to stop after its unit."""
         with self._writing, suppress(OSError):
             seen = self._storage.state(self.name)
-            if self._mine():  # else those processes have seen that it is not
+            if self.holds():  # else those processes have seen that it is not
                 self._storage.swap(self.name, self._content(stopping=True), seen.version)
 
     def _create(self) -> bool:
@@ -163,13 +163,14 @@ class Lease:
                 return False  # given back: the swap will fail, and creating it succeed
         return False
 
-    def _mine(self) -> bool:
+    def holds(self) -> bool:
+        """Look whether the lease is still this run's."""
         return (read_json(self._storage, self.name) or {}).get("token") == self.token
 
     def _beat(self) -> None:
         while not self._end.wait(BEAT):
             with self._writing, suppress(OSError):  # a storage that stutters; silence, not loss
-                if self._mine():
+                if self.holds():
                     self._storage.touch(self.name)
                 elif self._taken():
                     self.lost = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from lmltgrid.creation import guarded, half_created, occupied
 from lmltgrid.errors import (
     BusyError,
     LmltgridError,
@@ -25,7 +26,7 @@ from lmltgrid.errors import (
     SpecificationError,
     VerificationError,
 )
-from lmltgrid.lease import LEASE, Lease, look
+from lmltgrid.lease import look
 from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
 from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
 from lmltgrid.shard import Shard
@@ -62,19 +63,8 @@ def require_room(path: Address, needed: int) -> None:
 
 def taken(path: Address) -> bool:
     """Return whether something lies where a store would be created."""
-    storage = storage_of(path)
     with reaching(path):
-        return storage.taken() and not _half_created(storage)
-
-
-def _half_created(storage: Storage) -> bool:
-    """Return whether a store is being created, or its creator died.
-
-    Where a store does not appear by a rename, its plan comes last, and a lease first.
-    """
-    if storage.renames or storage.exists(PLAN):
-        return False
-    return storage.exists(LEASE) and not any(storage.names(f"{FOLDER}/done"))
+        return occupied(storage_of(path))
 
 
 def created(path: Address) -> bool:
@@ -156,7 +146,7 @@ def create_store(path: Address, layout: StoreLayout, moments: Mapping[str, xr.Da
         )
     require_room(path, layout_bytes(layout) + sum(ds.nbytes for ds in moments.values()))
     try:
-        with storage.creation() as side, nullcontext() if storage.renames else _alone(side):
+        with storage.creation() as side, guarded(side):
             write_skeleton(side, layout, moments)
     except FileExistsError:
         raise created_meanwhile(path) from None
@@ -168,38 +158,6 @@ def create_store(path: Address, layout: StoreLayout, moments: Mapping[str, xr.Da
             "check room and permissions of the folder"
         ) from None
     return open_store(path, layout.identity)
-
-
-@contextmanager
-def _alone(storage: Storage) -> Iterator[None]:
-    """Hold the lease of a store while it is created in its place, and leave no part of it.
-
-    Raises
-    ------
-    MachineError
-        Another run creates it.
-    FileExistsError
-        Another run has created it.
-    """
-    with Lease(storage.path, lambda _: None) as lease:
-        if storage.exists(PLAN):
-            raise FileExistsError
-        _clear(storage)
-        try:
-            yield
-        except BaseException as error:
-            # the store of another run, which believed this one dead, is not ours to clear
-            if not (isinstance(error, FileExistsError) or lease.lost):
-                with suppress(OSError):
-                    _clear(storage)
-            raise
-
-
-def _clear(storage: Storage) -> None:
-    """Remove what a creator has left that never came to the plan."""
-    for name in storage.names():
-        if name != LEASE:
-            storage.delete(name)
 
 
 def open_store(path: Address, identity: str | None = None) -> Store:
@@ -227,12 +185,12 @@ def open_store(path: Address, identity: str | None = None) -> Store:
 
 
 def _refuse_no_store(storage: Storage) -> None:
-    """Refuse what is no store, and lets pass a store that has lost its plan: it is damaged."""
+    """Refuse what is no store, but not a store that has lost its plan: that one is damaged."""
     if not storage.taken():
         raise SpecificationError(
             f"{storage.path}: there is no store here; check the path, or create it"
         )
-    if _half_created(storage):
+    if half_created(storage):
         raise SpecificationError(
             f"{storage.path}: this store was not created completely; if no other run is about to, "
             "run its scan again"

@@ -195,7 +195,13 @@ class ObjectStorage:
 
     def taken(self) -> bool:
         """Return whether there is any object."""
-        return any(self._list(""))
+        import obstore
+
+        def first() -> bool:
+            batches = obstore.list(self.server.client)
+            return any(not meta["path"].startswith(f"{CLOCK}/") for b in batches for meta in b)
+
+        return self.server.ask(first)
 
     @contextmanager
     def creation(self) -> Iterator[ObjectStorage]:
