@@ -57,6 +57,7 @@ class S3Server:
             "ip.bind": "127.0.0.1",
             "master.telemetry": "false",
             "master.volumeSizeLimitMB": 64,
+            "master.electionTimeout": "1s",  # of itself; it decides how long a start takes
             "volume.max": 50,
             "s3.config": self.folder / "s3.json",
             # no other listeners than those on our ports
