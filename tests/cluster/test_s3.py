@@ -65,7 +65,7 @@ def test_a_scan_has_the_bytes_of_one_in_a_folder(
     assert verify_store(store, deep=True).ok
     assert open_grid(store.path).attrs["units_missing"] == 0
     state = status(store.path)
-    assert (state["complete"], state["lease"], state["failed"]) == (True, None, {})
+    assert (state["complete"], state["leases"], state["failed"]) == (True, [], {})
     ledger = {name.split("/")[1] for name in store.storage.names("_ledger")}
     assert ledger == {"plan.json", "done"}
 
@@ -84,7 +84,7 @@ def test_a_stopped_scan_is_resumed(
 
 
 def test_a_stop_file_is_seen_within_a_second(store: Store) -> None:
-    ask = threading.Timer(0.2, store.ledger.ask_to_stop)
+    ask = threading.Timer(0.2, store.storage.write, ["_ledger/stop", b""])
     ask.start()
     report = run_scan(store.path, SLOW, cluster.in_process())
     ask.join()
@@ -136,10 +136,10 @@ def test_a_second_run_is_refused(store: Store) -> None:
             time.sleep(0.01)
         with pytest.raises(MachineError, match=r"another run holds this store \(process \d+"):
             run_scan(store.path, PLAIN, cluster.in_process())
-        assert status(store.path)["lease"]["pid"] == os.getpid()
+        assert status(store.path)["leases"][0]["pid"] == os.getpid()
         first.join()
     assert store.done().all()
-    assert status(store.path)["lease"] is None
+    assert status(store.path)["leases"] == []
 
 
 def test_credentials_are_nowhere(
@@ -216,7 +216,7 @@ class TestKilled:
         wait_for_units(store, 2)
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate(timeout=30)
-        lease = status(store.path)["lease"]
+        (lease,) = status(store.path)["leases"]
         assert (lease["pid"], lease["stale"]) == (running.pid, True)
         texts: list[str] = []
         reporter = SimpleNamespace(progress=lambda *_: None, message=texts.append)
@@ -233,7 +233,7 @@ class TestKilled:
         assert (report.ending, report.failed, report.done_now) == ("complete", (), 12)
         assert fake_scan.chunk_bytes(store) == reference
         assert verify_store(store, deep=True).ok
-        assert status(store.path)["lease"] is None
+        assert status(store.path)["leases"] == []
 
     def test_a_server_that_hangs_for_a_while_costs_nothing(
         self, store: Store, s3: S3Server, reference: dict[str, bytes]

@@ -331,7 +331,7 @@ class TestCreationOnS3:
         assert all(re.search(reasons, text) for text in texts), texts
         assert verify_store(open_store(s3_url), deep=True).ok
         assert set(storage_of(s3_url).names()) >= {"_ledger/plan.json", "zarr.json"}
-        assert status(s3_url)["lease"] is None
+        assert status(s3_url)["leases"] == []
 
     def test_a_creator_that_was_believed_dead_leaves_the_store_of_another(
         self, s3_url: str, monkeypatch: pytest.MonkeyPatch
