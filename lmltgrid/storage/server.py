@@ -48,13 +48,14 @@ class RefusedError(Exception):
 class Server:
     """A bucket and a prefix in it on an S3 server.
 
-    A request that fails because the server is away or busy is made again for three minutes. If
-    that is not enough, the next requests fail at once, until one succeeds: whoever ends a scan
-    then does not wait three minutes for each file.
+    A request that fails because the server is away or busy is made again for three minutes, or
+    ``patience`` seconds. If that is not enough, the next requests fail at once, until one succeeds:
+    whoever ends a scan then does not wait three minutes for each file.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float | None = None) -> None:
         self.url = url
+        self._patience = patience
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         self.client = _client(bucket, prefix)
         self._down: float | None = None  # since when no request succeeds
@@ -109,14 +110,15 @@ class Server:
             self._down = None  # it answers
             raise final from None
         now = time.monotonic()
+        patience = PATIENCE if self._patience is None else self._patience
         with self._lock:
             self._down = since = now if self._down is None else self._down
             if now - since > HICCUP and self._told != since:
                 self._told = since
                 text = "%s: the server does not answer (%s); waiting up to %.0f s for it"
-                _log.warning(text, self.url, _words(error), PATIENCE)
-        if now - min(begun, since) > PATIENCE:
-            text = f"the server did not answer for {PATIENCE:.0f} s: {_words(error)}"
+                _log.warning(text, self.url, _words(error), patience)
+        if now - min(begun, since) > patience:
+            text = f"the server did not answer for {patience:.0f} s: {_words(error)}"
             raise ConnectionError(errno.ETIMEDOUT, text) from None
         return random.uniform(0.5, 1.0) * min(SHORTEST * 2.0**attempt, LONGEST)  # noqa: S311
 
