@@ -63,10 +63,15 @@ class Ledger:
 
         Only the units of ``shard``, if one is given.
         """
-        numbered = self._numbered("done")
-        units = {name: unit for unit, name in numbered if shard is None or shard.has(unit)}
-        for name, content in self.storage.read_each(units):
-            yield units[name], _marker(parsed(content), units[name])
+
+        def wanted(name: str) -> bool:
+            unit = _unit_of("done", name)
+            return unit is not None and (shard is None or shard.has(unit))
+
+        for name, content in self.storage.contents(f"{FOLDER}/done", wanted):
+            unit = _unit_of("done", name)
+            if unit is not None:
+                yield unit, _marker(parsed(content), unit)
 
     def marker(self, unit: int) -> Marker | None:
         """Return the marker of a unit, or `None`: missing or unreadable."""
@@ -90,8 +95,9 @@ class Ledger:
 
     def failures(self) -> dict[int, dict[str, Any]]:
         """Return the records of units that failed; they may be finished since."""
-        units = {name: unit for unit, name in self._numbered("failed")}
-        return {units[n]: parsed(text) or {} for n, text in self.storage.read_each(units)}
+        found = self.storage.contents(f"{FOLDER}/failed")
+        units = ((_unit_of("failed", name), content) for name, content in found)
+        return {unit: parsed(text) or {} for unit, text in units if unit is not None}
 
     @property
     def stop_file(self) -> Address:

@@ -161,6 +161,11 @@ def stuck(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[s
     return plain(state, group, index)
 
 
+def set_environment(values: dict[str, str]) -> None:
+    """Set the environment of a worker."""
+    os.environ.update(values)
+
+
 def patience() -> datetime:
     """Return when to stop a scan whose bad unit may be tried for ever: its test then fails.
 
