@@ -571,7 +571,7 @@ class TestReadOnly:
         with Lease(s3_url, print):
             for name, value in READER.items():
                 monkeypatch.setenv(name, value)
-            assert status(s3_url)["lease"]["stale"] is False
+            assert status(s3_url)["leases"][0]["stale"] is False
         self.look(s3_url, 3)
 
     def test_a_folder(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
