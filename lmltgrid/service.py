@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from lmltgrid import basis, grid, state
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
-from lmltgrid.cluster import choose
+from lmltgrid.cluster import choose, dashboard_words
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import SpecificationError, StoppedError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
-from lmltgrid.progress import Reporter, show_progress
+from lmltgrid.progress import Audience, Journal, Reporter, show_progress
 from lmltgrid.scan import run_scan
 from lmltgrid.signals import Terminated, sigterm_raises
 from lmltgrid.spec import ScanSpec, read_spec, validate
@@ -129,6 +129,7 @@ def run(
     cluster: str | None = None,
     workers: int | None = None,
     until: float | None = None,
+    log: str | Path | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Run the scan of a specification file, or go on with it if its store exists.
@@ -145,6 +146,8 @@ def run(
         Override ``run.cluster`` and ``run.workers``.
     until
         Stop after so many seconds with everything saved.
+    log
+        A file to which what happens is appended, a JSON object a line, see `lmltgrid.progress`.
     quiet
         No progress on stderr.
 
@@ -153,24 +156,27 @@ def run(
     SpecificationError
         The specification is not valid, or the store is that of another scan.
     MachineError
-        There is no room, or another run holds the store.
+        There is no room, another run holds the store, or the log cannot be written.
     StoppedError
         A SIGTERM arrived before or after the run itself, which it ends with a report.
     """
     spec_path, folder = Path(spec_path), None if experiments is None else Path(experiments)
     spec = read_spec(spec_path)
     target = Path(store or spec.run.store or f"{spec_path.stem}.zarr")
-    with _stoppable(target):
+    with Journal(log, target) as journal, _stoppable(target):
         plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
         begun = time.monotonic()
         if not stores.taken(target):
-            _create(target, plan)
-        report = _compute(target, spec, plan.identity, cluster, workers, until, quiet=quiet)
+            with show_progress(quiet=quiet) as screen:
+                _create(target, plan, Audience(screen, journal))
+        report = _compute(
+            target, spec, plan.identity, cluster, workers, until, journal, quiet=quiet
+        )
         report["seconds_in_all"] = time.monotonic() - begun
         return _outcome(target, plan, report, folder)
 
 
-def _create(target: Path, plan: grid.GridPlan) -> None:
+def _create(target: Path, plan: grid.GridPlan, reporter: Reporter) -> None:
     """Compute the moments and create the store; the moments take a few seconds.
 
     Raises
@@ -180,6 +186,8 @@ def _create(target: Path, plan: grid.GridPlan) -> None:
     """
     new = layout(plan)
     stores.require_room(target, layout_bytes(new))
+    names = ", ".join(experiment.name for experiment in plan.experiments)
+    reporter.message(f"computing the moments of {names}, once for all models", "moments")
     moments = grid.compute_moments(plan)
     if stores.taken(target):
         raise stores.created_meanwhile(target)
@@ -216,12 +224,13 @@ def resume(
     cluster: str | None = None,
     workers: int | None = None,
     until: float | None = None,
+    log: str | Path | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Finish the scan of a store; parameters as those of `run`."""
     path, folder = Path(store), None if experiments is None else Path(experiments)
-    spec = _stored_spec(path)
-    with _stoppable(path):
+    with Journal(log, path) as journal, _stoppable(path):
+        spec = _stored_spec(path)
         plan = _stored_plan(path, folder)
         held = stores.open_store(path).plan.identity
         if plan is not None and plan.identity != held:
@@ -230,7 +239,7 @@ def resume(
                 f"{plan.identity[:12]}: data files, experiments or physics have changed since; "
                 "resume it with the version that began it, or run the scan into a new store"
             )
-        report = _compute(path, spec, None, cluster, workers, until, quiet=quiet)
+        report = _compute(path, spec, held, cluster, workers, until, journal, quiet=quiet)
         return _outcome(path, plan, report, folder)
 
 
@@ -247,10 +256,11 @@ def _stored_plan(path: str | Path, experiments: Path | None) -> grid.GridPlan | 
 def _compute(
     path: Path,
     spec: ScanSpec,
-    identity: str | None,
+    identity: str,
     cluster_name: str | None,
     workers: int | None,
     until: float | None,
+    journal: Journal,
     *,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -260,20 +270,20 @@ def _compute(
     chosen = choose(
         cluster_name or spec.run.cluster, workers or spec.run.workers, spec.run.memory_mb
     )
-    with chosen.start() as executor, _reporter(quiet) as reporter:
-        if reporter and executor.dashboard:
-            reporter.message(f"workers and memory are shown at {executor.dashboard}")
+    journal.identity = identity
+    with (
+        chosen.start() as executor,
+        show_progress(quiet=quiet) as screen,
+    ):
+        journal.started(executor.name, executor.slots, executor.dashboard, stop)
+        reporter = Audience(screen, journal)
+        if executor.dashboard:
+            words = dashboard_words(executor.dashboard, chosen.name)
+            reporter.message(words, "dashboard", address=executor.dashboard)
         report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
-    return report.as_dict()
-
-
-@contextmanager
-def _reporter(quiet: bool) -> Iterator[Reporter | None]:
-    if quiet:
-        yield None
-    else:
-        with show_progress() as reporter:
-            yield reporter
+        found = report.as_dict() | {"dashboard": executor.dashboard}
+        journal.write("finished", report=found)
+    return found
 
 
 def load_states(path: str) -> dict[str, state.GridState]:
@@ -361,8 +371,8 @@ def repair(path: str | Path) -> int:
         How many problems were mended.
     """
     found = verify_store(stores.open_store(path), deep=True)
-    with _reporter(quiet=False) as reporter:
-        return repair_store(path, found, reporter.message if reporter else lambda _: None)
+    with show_progress() as reporter:
+        return repair_store(path, found, reporter.message)
 
 
 def _outcome(
