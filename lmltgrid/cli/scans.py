@@ -1,4 +1,4 @@
-"""Scans: run, resume, status, verify."""
+"""Scans: run, resume, verify."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
-from lmltgrid.cli.output import Table, say, say_json
+from lmltgrid.cli.output import say, say_json, size
 from lmltgrid.cli.summary import reading, summary_tables
 from lmltgrid.cli.values import Until
 from lmltgrid.errors import PartialStoreError, VerificationError
@@ -55,6 +55,12 @@ how = options.joined(
         help="Stop then with everything saved, and exit code 75; resume goes on.",
     ),
     options.experiments,
+    click.option(
+        "--log",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Append what happens to FILE, a JSON object a line: start, progress, failures, end.",
+    ),
     click.option("--quiet", is_flag=True, help="No progress on stderr."),
     options.as_json,
 )
@@ -88,8 +94,9 @@ def run(*, spec: Path, as_json: bool, dry_run: bool, **asked: Any) -> int:
         from lmltgrid.cli.forecasts import show_forecast
         from lmltgrid.estimate import forecast
 
-        if asked.pop("until") is not None:
-            raise click.UsageError("--until belongs to a run; leave it out with --dry-run")
+        for name in ("until", "log"):
+            if asked.pop(name) is not None:
+                raise click.UsageError(f"--{name} belongs to a run; leave it out with --dry-run")
         asked.pop("quiet")
         show_forecast(forecast(spec, **asked), as_json=as_json)
         return 0
@@ -111,51 +118,6 @@ def resume(*, store: Path, as_json: bool, **asked: Any) -> int:
     from lmltgrid import service
 
     return _show(service.resume(store, **asked), as_json=as_json)
-
-
-@click.command(
-    "status",
-    cls=Verb,
-    short_help="How much of a scan is done, and what failed.",
-    example=EXAMPLE.format("status"),
-)
-@store_argument
-@options.as_json
-def status(*, store: Path, as_json: bool) -> None:
-    """Tell how much of the scan in STORE is finished."""
-    from lmltgrid import service
-
-    found = service.status(store)
-    if as_json:
-        say_json(found)
-        return
-    rows = [
-        (name, str(group["done"]), str(group["units"])) for name, group in found["groups"].items()
-    ]
-    notes = [
-        f"{found['done']} of {found['units']} units, {_size(found['bytes'])}; "
-        + ("complete." if found["complete"] else f"'lmltgrid resume {store}' computes the rest.")
-    ]
-    notes += [
-        f"failed: unit {unit}: {_failure(record)}" for unit, record in found["failed"].items()
-    ]
-    if found["lease"]:
-        notes.append(_holder(found["lease"]))
-    title = f"{store}, created {found['created']}"
-    say([Table(title, ("part", "done", "units"), rows, frozenset({0}))], notes=notes)
-
-
-def _holder(lease: dict[str, Any]) -> str:
-    """Say who uses a store, or that the run that did is gone."""
-    who = f"process {lease.get('pid')} on {lease.get('host')}, since {lease.get('since')}"
-    if not lease["stale"]:
-        return f"in use by {who}."
-    return f"not in use: the run that held it is gone ({who}: {lease['why']}); resume takes over."
-
-
-def _failure(record: dict[str, Any]) -> str:
-    where = ", ".join(f"{dim} {ends}" for dim, ends in record.get("coordinates", {}).items())
-    return " ".join(f"{record.get('type')}: {record.get('message')} ({where})".split())
 
 
 @click.command(
@@ -209,13 +171,13 @@ def _show(outcome: Outcome, *, as_json: bool) -> int:
         content = {"store": outcome.store, "figure": outcome.figure, "exit_code": outcome.exit_code}
         say_json(content | {"report": report, "summary": outcome.summary})
         return outcome.exit_code
-    done = report["done_before"] + report["done_now"]
+    done = report["total"] - report["missing"]
     before = f" ({report['done_before']} were there before)" if report["done_before"] else ""
     seconds = report.get("seconds_in_all", report["seconds"])
     notes = reading(outcome.summary)
     notes += [
         f"Scan {report['ending']}: {done} of {report['total']} units{before}, "
-        f"{_size(report['bytes'])} written in {seconds:.1f} s to {outcome.store}"
+        f"{size(report['bytes'])} written in {seconds:.1f} s to {outcome.store}"
     ]
     if outcome.exit_code:
         click.echo(f"lmltgrid: {report['sentence']}", err=True)
@@ -223,7 +185,3 @@ def _show(outcome: Outcome, *, as_json: bool) -> int:
         notes.append(f"Figure: {outcome.figure}")
     say(summary_tables(outcome.summary), notes=notes)
     return outcome.exit_code
-
-
-def _size(nbytes: int) -> str:
-    return f"{nbytes / 2**20:.1f} MiB"
