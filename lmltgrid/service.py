@@ -149,7 +149,7 @@ def run(
     log
         A file to which what happens is appended, a JSON object a line, see `lmltgrid.progress`.
     quiet
-        No progress on stderr.
+        No progress on stderr, nor in a notebook.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def _compute(
     journal.identity = identity
     with (
         chosen.start() as executor,
-        show_progress(quiet=quiet) as screen,
+        show_progress(quiet=quiet, widget=executor.widget) as screen,
     ):
         journal.started(executor.name, executor.slots, executor.dashboard, stop)
         reporter = Audience(screen, journal)

@@ -1,4 +1,4 @@
-"""Who follows a scan, and how: a bar on a terminal, lines elsewhere, a journal.
+"""Who follows a scan, and how: a bar on a terminal or in a notebook, lines elsewhere, a journal.
 
 A scan tells a `Reporter` how far it is and what happens; `show_progress` chooses the one that fits
 the place where the scan runs, a `Journal` writes everything for programs.

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from lmltgrid.progress.meter import Progress, duration_words, rate_words
+from lmltgrid.progress.notebook import in_notebook, notebook_display
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,19 +111,24 @@ def line_words(now: Progress) -> str:
 
 
 def show_progress(
-    stream: TextIO | None = None, *, quiet: bool = False
+    stream: TextIO | None = None, *, quiet: bool = False, widget: object | None = None
 ) -> AbstractContextManager[Reporter]:
     """Return who tells people how far a scan is, to be entered.
 
     Parameters
     ----------
     stream
-        Standard error if left out: on a terminal a bar is drawn, elsewhere lines are written.
+        Standard error if left out, and in a notebook its page: there a bar is drawn, as on a
+        terminal; elsewhere lines are written.
     quiet
         Tell nobody.
+    widget
+        What Dask shows of a cluster in a notebook, if there is one.
     """
     if quiet:
         return nullcontext(Silent())
+    if stream is None and in_notebook():
+        return notebook_display(widget)
     stream = stream or sys.stderr
     if not stream.isatty():
         return nullcontext(LineReporter(stream))
