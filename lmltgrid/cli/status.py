@@ -14,6 +14,7 @@ import click
 from lmltgrid.cli import options
 from lmltgrid.cli.application import EXIT_INTERRUPTED, Verb
 from lmltgrid.cli.output import Table, drawn, say, say_json, size
+from lmltgrid.cli.scans import store_argument
 from lmltgrid.errors import PartialStoreError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _seconds(context: click.Context, option: click.Parameter, value: str | None)
     short_help="How much of a scan is done, and what failed; --watch follows it.",
     example="lmltgrid status quickstart.zarr\nlmltgrid status quickstart.zarr --watch",
 )
-@click.argument("store", type=click.Path(path_type=Path))
+@store_argument
 @click.option(
     "--watch",
     "seconds",

@@ -108,7 +108,7 @@ def dashboard_words(dashboard: str, name: str) -> str:
     place = urlsplit(dashboard)
     if not name.endswith(".toml") or place.hostname not in ("127.0.0.1", "localhost"):
         return text
-    tunnel = f"ssh -L {place.port}:{place.hostname}:{place.port} {socket.getfqdn()}"
+    tunnel = f"ssh -L {place.port}:{place.hostname}:{place.port} {socket.gethostname()}"
     return f"{text}; from another machine first: {tunnel}"
 
 

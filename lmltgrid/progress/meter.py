@@ -96,6 +96,39 @@ class Meter:
         return Progress(done, total, failed, rate, now - self._begun, waiting)
 
 
+def figures(now: Progress, age: float = 0.0) -> list[tuple[str, str]]:
+    """Return what is written beside a bar, a figure each, with its style on a terminal.
+
+    Parameters
+    ----------
+    now
+        What was told last.
+    age : s
+        Since then: elapsed time and remaining time go on.
+
+    Examples
+    --------
+    >>> [text for text, _ in figures(Progress(30, 96, rate=3.2, seconds=10.0))]
+    ['30/96', ' 31 %', '3.20 units/s', '0:00:21 left', '0:00:10 elapsed']
+    """
+    if not now.total:
+        return [("starting", "")]
+    found = [(f"{now.done}/{now.total}", "bold"), (f"{now.percent:3d} %", "")]
+    if now.failed:
+        found.append((f"{now.failed} failed", "red"))
+    if now.waiting:
+        found.append(("waiting for workers", ""))
+    elif now.rate is not None or not now.ended:
+        found.append((rate_words(now.rate), ""))
+    if not now.ended:
+        left = None if now.remaining is None else max(now.remaining - age, 0.0)
+        found.append((f"{duration_words(left)} left", "cyan"))
+    if now.seconds is not None:
+        elapsed = now.seconds + (0.0 if now.ended else age)
+        found.append((f"{duration_words(elapsed)} elapsed", "dim"))
+    return found
+
+
 def rate_words(rate: float | None) -> str:
     """Return a rate for people, in the unit of time that makes it a number above one.
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from lmltgrid.progress.meter import Progress, duration_words, rate_words
+from lmltgrid.progress.meter import Progress, figures
 
 if TYPE_CHECKING:
     from lmltgrid.progress.reporters import Reporter
@@ -77,15 +77,7 @@ class _Drawing:
         self.now = now
 
     def _words(self) -> str:
-        now = self.now
-        if not now.total:
-            return "starting"
-        words = [f"{now.done}/{now.total} units", f"{now.percent} %"]
-        if now.failed:
-            words.append(f"{now.failed} failed")
-        words.append("waiting for workers" if now.waiting else rate_words(now.rate))
-        words.append(f"{duration_words(now.remaining)} left")
-        return " · ".join([*words, f"{duration_words(now.seconds)} elapsed"])
+        return " · ".join(text.strip() for text, _ in figures(self.now))
 
     def _repr_html_(self) -> str:
         value = f' value="{self.now.done}" max="{self.now.total}"' if self.now.total else ""

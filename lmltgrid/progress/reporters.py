@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
-from lmltgrid.progress.meter import Progress, duration_words, rate_words
+from lmltgrid.progress.meter import Progress, duration_words, figures, rate_words
 from lmltgrid.progress.notebook import in_notebook, notebook_display
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ Message = Callable[[str], None]
 SILENCE: Final = 600.0  # s without a line after which a log shows that the scan lives
 FRAMES: Final = 4  # a second, of the bar
 LEAST: Final = 8  # columns of a bar that still says something
+MARGIN: Final = 3  # columns beside the bar: room for the ^C that a terminal echoes
 
 
 class Reporter(Protocol):
@@ -175,10 +176,12 @@ def bar_line(now: Progress, age: float, width: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    figures = _figures(now, age, width - LEAST)
-    room = width - sum(len(text) + 2 for text, _ in figures) - 1
+    words = figures(now, age)
+    room = width - MARGIN - sum(len(text) + 2 for text, _ in words)
+    if room < LEAST and now.seconds is not None and not now.ended:
+        room += len(words.pop()[0]) + 2  # the elapsed time
     line = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-    cells: list[Any] = [Text(text, style=style, no_wrap=True) for text, style in figures]
+    cells: list[Any] = [Text(text, style=style, no_wrap=True) for text, style in words]
     if room >= LEAST:
         size = min(room, 40)
         cells.insert(0, ProgressBar(total=now.total or None, completed=now.done, width=size))
@@ -186,27 +189,6 @@ def bar_line(now: Progress, age: float, width: int) -> Any:
         line.add_column(no_wrap=True, overflow="crop")
     line.add_row(*cells)
     return line
-
-
-def _figures(now: Progress, age: float, width: int) -> list[tuple[str, str]]:
-    """Return what is written beside a bar, and in which style; the last only if there is room."""
-    if not now.total:
-        return [("starting", "")]
-    figures = [(f"{now.done}/{now.total}", "bold"), (f"{now.percent:3d} %", "")]
-    if now.failed:
-        figures.append((f"{now.failed} failed", "red"))
-    if now.waiting:
-        figures.append(("waiting for workers", ""))
-    elif now.rate is not None or not now.ended:
-        figures.append((rate_words(now.rate), ""))
-    if not now.ended:
-        left = None if now.remaining is None else max(now.remaining - age, 0.0)
-        figures.append((f"{duration_words(left)} left", "cyan"))
-    if now.seconds is not None:
-        elapsed = f"{duration_words(now.seconds + (0.0 if now.ended else age))} elapsed"
-        if sum(len(text) + 2 for text, _ in figures) + len(elapsed) < width:
-            figures.append((elapsed, "dim"))
-    return figures
 
 
 @contextmanager

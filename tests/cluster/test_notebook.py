@@ -61,7 +61,7 @@ def printed(cell: Any, name: str = "stdout") -> str:
 
 
 pytestmark = pytest.mark.cluster
-ENDED = re.compile(r"(\d+)/\1 units · 100 % · .* elapsed")
+ENDED = re.compile(r"(\d+)/\1 · 100 % · .* elapsed")
 FULL = re.compile(r'value="(\d+)" max="\1"')
 
 

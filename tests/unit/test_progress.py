@@ -190,6 +190,10 @@ class TestBar:
         assert line.endswith(figures)
         assert "━" in line
 
+    @pytest.mark.parametrize("width", [100, 80, 60])
+    def test_there_is_room_for_what_a_terminal_echoes(self, width: int) -> None:
+        assert len(drawn(Progress(30, 96, rate=3.2, seconds=10.0), width) + "^C") <= width
+
     def test_clocks_run_on_between_units(self) -> None:
         assert drawn(self.NOW, 100, age=5.0).endswith("0:00:15 left  0:00:15 elapsed")
         assert "0:00:00 left" in drawn(self.NOW, 100, age=500.0)
