@@ -45,8 +45,8 @@ def _seconds(context: click.Context, option: click.Parameter, value: str | None)
 @click.command(
     "status",
     cls=Verb,
-    short_help="How much of a scan is done, and what failed; --watch follows it.",
-    example="lmltgrid status quickstart.zarr\nlmltgrid status quickstart.zarr --watch",
+    short_help="How far a scan is, and what failed; --watch follows it.",
+    example="lmltgrid status quickstart.zarr --watch",
 )
 @store_argument
 @click.option(
