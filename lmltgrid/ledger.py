@@ -93,6 +93,10 @@ class Ledger:
         """Record why a unit could not be computed."""
         write_json(self.storage, _name("failed", unit), {"unit": unit, **record})
 
+    def failed(self) -> list[int]:
+        """Return the units that have a record of a failure; fast, see `failures`."""
+        return sorted(unit for unit, _ in self._numbered("failed"))
+
     def failures(self) -> dict[int, dict[str, Any]]:
         """Return the records of units that failed; they may be finished since."""
         found = self.storage.contents(f"{FOLDER}/failed")
@@ -157,6 +161,23 @@ def _marker(content: dict[str, Any] | None, unit: int) -> Marker | None:
         return Marker(**content | {"chunks": chunks})
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def failure_words(record: Mapping[str, Any]) -> str:
+    """Return the record of a failure as one sentence: what happened, and where.
+
+    Examples
+    --------
+    >>> spans = {"model": ["Lmu", "Lmu"], "mass": [1.0, 300.0]}
+    >>> failure_words({"type": "ValueError", "message": "no root", "coordinates": spans})
+    'ValueError: no root (model Lmu, mass 1 to 300)'
+    """
+    spans = []
+    for dim, ends in record.get("coordinates", {}).items():
+        first, last = (f"{end:.5g}" if isinstance(end, float) else str(end) for end in ends)
+        spans.append(f"{dim} {first}" + (f" to {last}" if last != first else ""))
+    text = f"{record.get('type')}: {record.get('message')}" + (f" ({', '.join(spans)})")
+    return " ".join(text.split())
 
 
 def as_json(content: Mapping[str, Any]) -> bytes:
