@@ -82,7 +82,10 @@ _HOMES = {
 
 
 def virtual(
-    spec: ScanSpec | str | Path, *, experiments: str | Path | None = None
+    spec: ScanSpec | str | Path,
+    *,
+    experiments: str | Path | None = None,
+    group: str = "grid",
 ) -> dict[str, xr.Dataset]:
     """Return the grids of a scan as lazy datasets, by experiment, computed on demand.
 
@@ -94,6 +97,8 @@ def virtual(
         From `load_spec`, or the TOML file.
     experiments
         Folder of a user's own experiments.
+    group
+        "grid", or "toys" for the pseudo-experiments of its table [toys].
 
     Raises
     ------
@@ -106,7 +111,8 @@ def virtual(
     read = spec if isinstance(spec, ScanSpec) else read_spec(Path(spec))
     where = "scan" if isinstance(spec, ScanSpec) else str(spec)
     folder = None if experiments is None else Path(experiments)
-    return grid.virtual(grid.make_plan(read, experiments=folder, where=where))
+    plan = grid.make_plan(read, experiments=folder, where=where)
+    return grid.virtual(plan, group=group)
 
 
 def __getattr__(name: str) -> Any:

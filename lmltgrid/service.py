@@ -22,7 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid import cluster as executors
-from lmltgrid import grid, state
+from lmltgrid import grid, state, toys
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.datafiles import manifest
@@ -33,7 +33,8 @@ from lmltgrid.scan import run_scan
 from lmltgrid.signals import Terminated, sigterm_raises
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
-from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
+from lmltgrid.tables.experiment import Experiment
+from lmltgrid.variables import GRID_VARIABLES, TOY_VARIABLES, Variable
 from lmltgrid.verify import repair_store, verify_store
 
 LONGEST: Final = 3e9  # s, a century; a later end is none
@@ -67,34 +68,56 @@ class Outcome:
 
 def layout(plan: grid.GridPlan) -> StoreLayout:
     """Return the layout of the store that a plan fills."""
-    groups = []
-    for experiment in plan.experiments:
-        attrs = grid.coordinate_attributes(experiment)
-        shape, chunks = plan.shape(experiment), plan.chunks(experiment)
-        arrays = tuple(
-            ArrayLayout(
-                name=variable.name,
-                dims=GRID_DIMS,
-                shape=shape,
-                chunks=chunks,
-                dtype=plan.spec.dtype,
-                attrs={"units": variable.units, "long_name": variable.long_name},
-            )
-            for variable in GRID_VARIABLES
-        )
-        coordinates: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
-            name: (values, dict(attrs[name]))
-            for name, values in plan.coordinates(experiment).items()
-        }
-        groups.append(
-            GroupLayout(
-                path=f"grid/{experiment.name}",
-                arrays=arrays,
-                coordinates=coordinates,
-                attrs=grid.attributes(plan, experiment),
-            )
-        )
+    groups = [_grid_layout(plan, experiment) for experiment in plan.experiments]
+    if plan.spec.toys is not None:
+        groups += [_toys_layout(plan, experiment) for experiment in plan.experiments]
     return StoreLayout(tuple(groups), _provenance(plan), plan.identity)
+
+
+def _grid_layout(plan: grid.GridPlan, experiment: Experiment) -> GroupLayout:
+    axes, chunks = plan.coordinates(experiment), plan.chunks(experiment)
+    return GroupLayout(
+        path=f"grid/{experiment.name}",
+        arrays=_arrays(GRID_VARIABLES, axes, chunks, plan.spec.dtype),
+        coordinates=_coordinates(experiment, axes),
+        attrs=grid.attributes(plan, experiment),
+    )
+
+
+def _toys_layout(plan: grid.GridPlan, experiment: Experiment) -> GroupLayout:
+    axes, chunks = plan.toy_coordinates(experiment), plan.toy_chunks(experiment)
+    return GroupLayout(
+        path=f"{toys.GROUP}/{experiment.name}",
+        arrays=_arrays(TOY_VARIABLES, axes, chunks, "float64"),
+        coordinates=_coordinates(experiment, axes),
+        attrs=grid.toy_attributes(plan, experiment),
+    )
+
+
+def _arrays(
+    variables: tuple[Variable, ...],
+    axes: dict[str, NDArray[Any]],
+    chunks: tuple[int, ...],
+    dtype: str,
+) -> tuple[ArrayLayout, ...]:
+    return tuple(
+        ArrayLayout(
+            name=variable.name,
+            dims=variable.dims,
+            shape=tuple(axes[dim].size for dim in variable.dims),
+            chunks=(*chunks, *(axes[dim].size for dim in variable.more)),
+            dtype=dtype,
+            attrs=variable.attrs,
+        )
+        for variable in variables
+    )
+
+
+def _coordinates(
+    experiment: Experiment, axes: dict[str, NDArray[Any]]
+) -> dict[str, tuple[NDArray[Any], dict[str, Any]]]:
+    attrs = grid.coordinate_attributes(experiment)
+    return {name: (values, dict(attrs[name])) for name, values in axes.items()}
 
 
 def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
@@ -111,7 +134,7 @@ def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {
         "title": plan.spec.title or "lmltgrid scan",
-        "specification": plan.spec.model_dump_json(),
+        "specification": plan.spec.as_json(),
         "models": json.dumps([model.as_dict() for model in plan.models]),
         "exposure": json.dumps({e.name: plan.exposures(e).tolist() for e in plan.experiments}),
         "oscillation": json.dumps([one.model_dump(mode="json") for one in plan.oscillations]),
@@ -281,24 +304,30 @@ def _reporter(quiet: bool) -> Iterator[Reporter | None]:
             yield reporter
 
 
-def load_states(path: str) -> dict[str, state.GridState]:
+def load_states(path: str) -> dict[str, state.GridState | toys.ToyState]:
     """Return what fills the chunks of a store, by group; runs once in each worker."""
     attrs = stores.open_store(path).attrs
     spec = _stored_spec(path)
     chosen = [models.from_dict(entry) for entry in json.loads(attrs["models"])]
     moments = stores.read_moments(path)
     exposures = json.loads(attrs["exposure"])
-    return {
-        f"grid/{name}": state.make_state(own, chosen, spec, np.array(exposures[name]))
-        for name, own in moments.items()
-    }
+    out: dict[str, state.GridState | toys.ToyState] = {}
+    for name, own in moments.items():
+        given = (own, chosen, spec, np.array(exposures[name]))
+        out[f"grid/{name}"] = state.make_state(*given)
+        if spec.toys is not None:
+            out[f"{toys.GROUP}/{name}"] = toys.make_state(*given)
+    return out
 
 
 def evaluate(
-    states: dict[str, state.GridState], group: str, index: tuple[slice, ...]
+    states: dict[str, state.GridState | toys.ToyState], group: str, index: tuple[slice, ...]
 ) -> dict[str, NDArray[Any]]:
     """Fill one unit of a store."""
-    return state.evaluate(states[group], index)
+    own = states[group]
+    if isinstance(own, toys.ToyState):
+        return toys.evaluate(own, index)
+    return state.evaluate(own, index)
 
 
 def _stored_spec(path: str | Path) -> ScanSpec:
