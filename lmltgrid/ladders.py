@@ -24,7 +24,6 @@ Array = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
 ZONE: Final = 100.0  # chi-square: half the distance is 5 standard deviations
-_PASSES: Final = 2  # of division
 _MOST: Final = 100  # pieces of one interval
 _GROWTH: Final = 1.06  # of couplings beyond those at which a change is expected
 
@@ -127,11 +126,13 @@ def _steps(
         beyond = int(np.ceil(np.log(max(4.0 * own / grid[-1], 1.0)) / np.log(_GROWTH)))
         more = grid[-1] * _GROWTH ** np.arange(1, min(beyond, _MOST) + 1)
         x = np.unique(np.concatenate([grid, more, [own]]))
-    for _ in range(_PASSES):
-        values = _values(far, curve, x)
-        added = [_divided(pair, curve, x, _near(x, values, own)), _strips(far, curve, x, values)]
-        x = np.unique(np.concatenate([x, *added]))
-    near = _near(x, _values(far, curve, x), own)
+    values = _values(far, curve, x)
+    for add in (_strips, _divided):
+        added = add(far, pair, curve, x, values, _near(x, values, own))
+        every = np.concatenate([values, _values(far, curve, added)])
+        x, order = np.unique(np.concatenate([x, added]), return_index=True)
+        values = every[order]
+    near = _near(x, values, own)
     wide = near | np.append(near[1:], False) | np.append(False, near[:-1])
     must = np.zeros(x.size, dtype=np.bool_) if own is None else x == own
     out = []
@@ -150,7 +151,9 @@ def _near(x: Array, values: Array, own: float | None) -> Marks:
     return near if own is None else near | (x == own)
 
 
-def _divided(pair: kernels.Trial, curve: int, x: Array, near: Marks) -> Array:
+def _divided(
+    _: kernels.Trial, pair: kernels.Trial, curve: int, x: Array, __: Array, near: Marks
+) -> Array:
     """Return couplings to be added where neighbors are more than a step apart."""
     ends = np.flatnonzero(near[1:] | near[:-1])
     if not ends.size:
@@ -168,11 +171,13 @@ def _divided(pair: kernels.Trial, curve: int, x: Array, near: Marks) -> Array:
     return np.concatenate(parts)
 
 
-def _strips(far: kernels.Trial, curve: int, x: Array, values: Array) -> Array:
+def _strips(
+    far: kernels.Trial, _: kernels.Trial, curve: int, x: Array, values: Array, near: Marks
+) -> Array:
     """Return the minima of strips that lie between two couplings of the grid."""
     found = []
     for i in _turning(values):
-        if 0 < i < x.size - 1 and values[i] >= ZONE:
+        if 0 < i < x.size - 1 and not near[i]:
             at = (float(x[i - 1]), float(x[i]), float(x[i + 1]))
             value, place = kernels.polish(far, curve, at, float(values[i]))
             if value < ZONE:

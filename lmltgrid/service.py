@@ -22,19 +22,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid import cluster as executors
-from lmltgrid import grid, state, toys
+from lmltgrid import grid, layouts, state, toys
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import SpecificationError, StoppedError
-from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
+from lmltgrid.plan import StoreLayout, layout_bytes
 from lmltgrid.progress import Reporter, show_progress
 from lmltgrid.scan import run_scan
 from lmltgrid.signals import Terminated, sigterm_raises
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
-from lmltgrid.tables.experiment import Experiment
-from lmltgrid.variables import GRID_VARIABLES, TOY_VARIABLES, Variable
 from lmltgrid.verify import repair_store, verify_store
 
 LONGEST: Final = 3e9  # s, a century; a later end is none
@@ -68,56 +66,7 @@ class Outcome:
 
 def layout(plan: grid.GridPlan) -> StoreLayout:
     """Return the layout of the store that a plan fills."""
-    groups = [_grid_layout(plan, experiment) for experiment in plan.experiments]
-    if plan.spec.toys is not None:
-        groups += [_toys_layout(plan, experiment) for experiment in plan.experiments]
-    return StoreLayout(tuple(groups), _provenance(plan), plan.identity)
-
-
-def _grid_layout(plan: grid.GridPlan, experiment: Experiment) -> GroupLayout:
-    axes, chunks = plan.coordinates(experiment), plan.chunks(experiment)
-    return GroupLayout(
-        path=f"grid/{experiment.name}",
-        arrays=_arrays(GRID_VARIABLES, axes, chunks, plan.spec.dtype),
-        coordinates=_coordinates(experiment, axes),
-        attrs=grid.attributes(plan, experiment),
-    )
-
-
-def _toys_layout(plan: grid.GridPlan, experiment: Experiment) -> GroupLayout:
-    axes, chunks = plan.toy_coordinates(experiment), plan.toy_chunks(experiment)
-    return GroupLayout(
-        path=f"{toys.GROUP}/{experiment.name}",
-        arrays=_arrays(TOY_VARIABLES, axes, chunks, "float64"),
-        coordinates=_coordinates(experiment, axes),
-        attrs=grid.toy_attributes(plan, experiment),
-    )
-
-
-def _arrays(
-    variables: tuple[Variable, ...],
-    axes: dict[str, NDArray[Any]],
-    chunks: tuple[int, ...],
-    dtype: str,
-) -> tuple[ArrayLayout, ...]:
-    return tuple(
-        ArrayLayout(
-            name=variable.name,
-            dims=variable.dims,
-            shape=tuple(axes[dim].size for dim in variable.dims),
-            chunks=(*chunks, *(axes[dim].size for dim in variable.more)),
-            dtype=dtype,
-            attrs=variable.attrs,
-        )
-        for variable in variables
-    )
-
-
-def _coordinates(
-    experiment: Experiment, axes: dict[str, NDArray[Any]]
-) -> dict[str, tuple[NDArray[Any], dict[str, Any]]]:
-    attrs = grid.coordinate_attributes(experiment)
-    return {name: (values, dict(attrs[name])) for name, values in axes.items()}
+    return StoreLayout(layouts.groups(plan), _provenance(plan), plan.identity)
 
 
 def _provenance(plan: grid.GridPlan) -> dict[str, Any]:

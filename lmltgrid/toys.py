@@ -46,10 +46,10 @@ _DIGITS: Final = 11  # of a coordinate that names a point: a machine's last digi
 
 # us of one pseudo-experiment or one fit on a core of 2020, for the size of chunks alone
 _CLOSED_FORM: Final = 0.3
-_FITS: Final = 30.0
+_FITS: Final = 10.0
 _A_FIT: Final = 0.7
 _A_BIN: Final = 0.03
-_A_PAIR: Final = 0.006  # of pulls, in each bin
+_A_PAIR: Final = 0.003  # of pulls, in each bin
 
 
 @dataclass(frozen=True, eq=False)
