@@ -17,6 +17,7 @@ from lmltgrid.cli import (
     reconstruction,
     results,
     scans,
+    toys,
 )
 from lmltgrid.cli.application import EXIT_CODES, Application
 
@@ -34,6 +35,7 @@ main: Final = Application(
             results.contour,
             results.discover,
             reconstruction.reconstruct,
+            toys.toys,
             papers.reproduce,
         ),
         "Figures": (figures.plot,),
@@ -45,4 +47,5 @@ main: Final = Application(
 )
 figures.plot.add_command(pressure.pressure)
 figures.plot.add_command(reconstruction.figure)
+figures.plot.add_command(toys.figure)
 click.version_option(__version__, prog_name="lmltgrid")(main)
