@@ -182,7 +182,7 @@ def _excluded(coupling: Array, t: Array, critical: Array, error: Array) -> list[
         above = t - critical
     intervals = []
     for first, last in _runs(settled(above > TIE, _ratio(above, error))):
-        low = _end(coupling, t, critical, error, first - 1, first)
+        low = _end(coupling, t, critical, error, first, first - 1)
         high = _end(coupling, t, critical, error, last - 1, last)
         intervals.append(_Interval(low[0], high[0], low[1], high[1], low[2], low[3]))
     return intervals
@@ -192,7 +192,7 @@ def _ratio(above: Array, error: Array) -> Array:
     """Return by how many errors a point is above or below; infinite where nothing is uncertain."""
     out = np.full(above.size, np.inf)
     np.divide(np.abs(above), error, out=out, where=error > 0.0)
-    known: Array = np.nan_to_num(out, nan=0.0, posinf=np.inf)
+    known: Array = np.nan_to_num(out, nan=np.inf, posinf=np.inf)  # no fit: it stays as it is
     return known
 
 
@@ -225,29 +225,26 @@ def _runs(marks: Marks) -> list[tuple[int, int]]:
 def _end(
     coupling: Array, t: Array, critical: Array, error: Array, i: int, j: int
 ) -> tuple[float, float, float, float]:
-    """Return an end between two neighbors: its coupling, its error, the critical value, its error.
+    """Return an end of an interval: its coupling, its error, the critical value, its error.
 
-    ``i`` is -1 where the axis begins with an excluded point, ``j`` its length where it ends so.
+    The i-th point is excluded, the j-th is not, or not known, or beyond the axis.
     """
-    if i < 0:
-        return float(coupling[0]), np.nan, float(critical[0]), float(error[0])
     if j >= coupling.size:
         return np.inf, np.nan, np.nan, np.nan
+    if j < 0 or not np.isfinite(t[j] - critical[j]):
+        return float(coupling[i]), np.nan, float(critical[i]), float(error[i])
     part, log_g = _crossing(t[[i, j]], critical[[i, j]]), np.log(coupling[[i, j]])
     g = float(np.exp(log_g[0] + part * (log_g[1] - log_g[0])))
     value = float(critical[i] + part * (critical[j] - critical[i]))
     spread = float(error[i] + part * (error[j] - error[i]))
-    power = abs(np.log(max(t[j], _FLOOR) / max(t[i], _FLOOR))) / (log_g[1] - log_g[0])
+    power = abs(np.log(max(t[j], _FLOOR) / max(t[i], _FLOOR)) / (log_g[1] - log_g[0]))
     sure = power > 0.0 and value > 0.0
     return g, float(g * spread / value / power) if sure else np.nan, value, spread
 
 
 def _crossing(t: Array, critical: Array) -> float:
     """Return at which part of the way from one point to the next t passes the critical value."""
-    if np.all(np.isfinite(t) & np.isfinite(critical)):
-        above = t - critical
-        if np.all(critical > 0.0):
-            above = np.log(np.maximum(t / critical, _FLOOR))
-        if above[0] != above[1]:
-            return float(np.clip(above[0] / (above[0] - above[1]), 0.0, 1.0))
-    return 0.5
+    above = t - critical
+    if np.all(critical > 0.0):
+        above = np.log(np.maximum(t / critical, _FLOOR))
+    return float(np.clip(above[0] / (above[0] - above[1]), 0.0, 1.0))
