@@ -31,8 +31,8 @@ _M1: Final = 0xCD9E8D57
 _W0: Final = 0x9E3779B9
 _W1: Final = 0xBB67AE85
 
-_INVERTED: Final = 10.0  # Poisson means up to here are inverted, larger ones by rejection
-_MOST: Final = 1000  # events that a mean below that never reaches
+INVERTED: Final = 10.0  # Poisson means below are inverted, larger ones drawn by rejection
+MOST: Final = 128  # counts that a mean below that has, to the last digit of their sum
 _SERIES: Final = 15.0  # from here on Stirling's series is good to 1e-15
 _LOG_2PI: Final = log(2.0 * pi)
 
@@ -104,7 +104,7 @@ def poisson(stream: Stream, mean: float) -> float:
         return nan
     if mean <= 0.0:
         return 0.0
-    return _by_inversion(stream, mean) if mean < _INVERTED else _by_rejection(stream, mean)
+    return _by_inversion(stream, mean) if mean < INVERTED else _by_rejection(stream, mean)
 
 
 @kernel
@@ -112,11 +112,42 @@ def _by_inversion(stream: Stream, mean: float) -> float:
     """Return the count whose cumulative probability first exceeds one uniform number."""
     u, term, count = uniform(stream), exp(-mean), 0
     total = term
-    while u > total and count < _MOST:  # rounding may leave the whole sum below u
+    while u > total:
         count += 1
         term *= mean / count
+        if total + term == total:  # rounding has left the whole sum below u
+            break
         total += term
     return float(count)
+
+
+@kernel
+def cumulate(mean: float, total: Any) -> int:
+    """Write the cumulative probabilities of a mean below `INVERTED`; return how many.
+
+    A count drawn from them by `place` is that of `poisson`, to the bit.
+
+    Parameters
+    ----------
+    total : shape (MOST,)
+    """
+    term, count = exp(-mean), 0
+    total[0] = term
+    while True:
+        count += 1
+        term *= mean / count
+        if total[count - 1] + term == total[count - 1]:
+            return count
+        total[count] = total[count - 1] + term
+
+
+@kernel
+def place(stream: Stream, total: Any, known: int) -> int:
+    """Return a count from its cumulative probabilities, of which so many are known."""
+    u, count = uniform(stream), 0
+    while count < known and u > total[count]:
+        count += 1
+    return count
 
 
 @kernel

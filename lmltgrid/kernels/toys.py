@@ -28,7 +28,17 @@ from numpy.typing import NDArray
 from lmltgrid.kernels.jit import kernel
 from lmltgrid.kernels.newton import Fit, profile_set, workspace
 from lmltgrid.kernels.pulls import deviance
-from lmltgrid.kernels.random import Stream, begin, normal, poisson, streams
+from lmltgrid.kernels.random import (
+    INVERTED,
+    MOST,
+    Stream,
+    begin,
+    cumulate,
+    normal,
+    place,
+    poisson,
+    streams,
+)
 
 Array = NDArray[np.float64]
 
@@ -99,6 +109,15 @@ def counts(point: Any, mean: float, least: float, most: float, out: Array) -> No
     out : shape (experiment,)
     """
     stream = streams(point)
+    if 0.0 < mean < INVERTED:  # few counts: each has its ratio once
+        total, ratio = np.empty(MOST), np.empty(MOST)
+        known = cumulate(mean, total)
+        for n in range(known + 1):
+            ratio[n] = count_ratio(float(n), mean, least, most)
+        for i in range(out.size):
+            begin(stream, i)
+            out[i] = ratio[place(stream, total, known)]
+        return
     for i in range(out.size):
         begin(stream, i)
         out[i] = count_ratio(poisson(stream, mean), mean, least, most)

@@ -88,6 +88,19 @@ def test_log_probability_of_a_count(mean: float) -> None:
     assert random.log_poisson(-1.0, mean) == -np.inf
 
 
+@pytest.mark.parametrize("mean", [1e-12, 1e-3, 2.0, 9.99])
+def test_counts_from_a_table_are_the_same(mean: float) -> None:
+    total = np.empty(random.MOST)
+    known = random.cumulate(mean, total)
+    assert known < random.MOST - 10
+    np.testing.assert_allclose(total[:known], stats.poisson.cdf(np.arange(known), mean), rtol=1e-14)
+    stream, found = random.streams(POINT), np.empty(500)
+    for i in range(found.size):
+        random.begin(stream, i)
+        found[i] = random.place(stream, total, known)
+    np.testing.assert_array_equal(found, drawn(mean, found.size))
+
+
 def test_impossible_means() -> None:
     stream = random.streams(POINT)
     assert random.poisson(stream, 0.0) == 0.0
