@@ -7,7 +7,7 @@ fitted (S. S. Wilks 1938).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -88,9 +88,10 @@ def calibrated_limits(drawn: xr.Dataset, *, level: float = DEFAULT_LEVEL) -> xr.
     """Return the couplings that the data exclude at each mass, calibrated and asymptotically.
 
     Between two couplings of the axis, the logarithm of likelihood ratio over critical value is
-    taken as linear in log g: both are powers of g, nearly. What is excluded, or allowed, by less
-    than the Monte Carlo error between two regions of the other kind is not told from them. An
-    interval that reaches the last coupling of the axis is open.
+    taken as linear in log g: both are powers of g, nearly. Where counts are few, and the likelihood
+    ratio of the data is the critical value itself, that of the p-value is taken. What is excluded,
+    or allowed, by less than the Monte Carlo error between two regions of the other kind is not told
+    from them. An interval that reaches the last coupling of the axis is open.
 
     Parameters
     ----------
@@ -126,11 +127,14 @@ def calibrated_limits(drawn: xr.Dataset, *, level: float = DEFAULT_LEVEL) -> xr.
     coupling = found["coupling"].values
     calibrated, asymptotic = [], []
     for i in range(found.sizes["mass"]):
-        t = found["statistic"].values[i]
-        critical, error = found["critical_value"].values[i], found["critical_error"].values[i]
-        calibrated.append(_excluded(coupling, t, critical, error))
-        level_of_all = np.full(t.size, float(found.attrs["asymptotic_value"]))
-        asymptotic.append(_excluded(coupling, t, level_of_all, np.zeros(t.size)))
+        t, p, critical, error = (
+            found[name].values[i]
+            for name in ("statistic", "p_value", "critical_value", "critical_error")
+        )
+        own = _Line(coupling, t, critical, error, p, 1.0 - level, int(found.attrs["toys"]))
+        flat = np.full(t.size, float(found.attrs["asymptotic_value"]))
+        calibrated.append(own.excluded())
+        asymptotic.append(replace(own, critical=flat, error=np.zeros(t.size), p=None).excluded())
     names = ("low", "high", "low_error", "high_error", "low_critical", "low_critical_error")
     variables = _padded(names, calibrated, "interval")
     variables |= {
@@ -176,16 +180,77 @@ def _padded(names: tuple[str, ...], every: list[list[_Interval]], dim: str) -> d
     return out
 
 
-def _excluded(coupling: Array, t: Array, critical: Array, error: Array) -> list[_Interval]:
-    """Return the excluded intervals along one axis."""
-    with np.errstate(invalid="ignore"):  # an infinite critical value excludes nothing
+@dataclass(frozen=True)
+class _Line:
+    """The points of one mass; arrays of shape (coupling,).
+
+    Attributes
+    ----------
+    p
+        The p-value, if critical values are those of pseudo-experiments, ...
+    beyond, number
+        ... that at the limit, and of how many.
+    """
+
+    coupling: Array
+    t: Array
+    critical: Array
+    error: Array
+    p: Array | None
+    beyond: float
+    number: int
+
+    def excluded(self) -> list[_Interval]:
+        """Return the excluded intervals."""
+        with np.errstate(invalid="ignore"):  # an infinite critical value excludes nothing
+            above = self.t - self.critical
+        intervals = []
+        for first, last in _runs(settled(above > TIE, _ratio(above, self.error))):
+            low, high = self._end(first, first - 1), self._end(last - 1, last)
+            intervals.append(_Interval(low[0], high[0], low[1], high[1], low[2], low[3]))
+        return intervals
+
+    def _end(self, i: int, j: int) -> tuple[float, float, float, float]:
+        """Return an end of an interval: its coupling, its error, the critical value, its error.
+
+        The i-th point is excluded, the j-th is not, or not known, or beyond the axis.
+        """
+        t, critical, error = self.t, self.critical, self.error
+        if j >= t.size:
+            return np.inf, np.nan, np.nan, np.nan
+        if j < 0 or not np.isfinite(t[j] - critical[j]):
+            return float(self.coupling[i]), np.nan, float(critical[i]), float(error[i])
+        known = self._of_p(i, j) or self._of_t(i, j)
+        (part, spread), log_g = known, np.log(self.coupling[[i, j]])
+        step = float(log_g[1] - log_g[0])
+        g = float(np.exp(log_g[0] + part * step))
+        value, its = (float(one[i] + part * (one[j] - one[i])) for one in (critical, error))
+        return g, g * spread * abs(step), value, its
+
+    def _of_t(self, i: int, j: int) -> tuple[float, float]:
+        """Return at which part of the way t passes the critical value, and the error of that."""
+        t, critical = self.t[[i, j]], self.critical[[i, j]]
         above = t - critical
-    intervals = []
-    for first, last in _runs(settled(above > TIE, _ratio(above, error))):
-        low = _end(coupling, t, critical, error, first, first - 1)
-        high = _end(coupling, t, critical, error, last - 1, last)
-        intervals.append(_Interval(low[0], high[0], low[1], high[1], low[2], low[3]))
-    return intervals
+        if np.all(critical > 0.0):
+            above = np.log(np.maximum(t / critical, _FLOOR))
+        part = float(np.clip(above[0] / (above[0] - above[1]), 0.0, 1.0))
+        value, error = (
+            float(one[i] + part * (one[j] - one[i])) for one in (self.critical, self.error)
+        )
+        power = abs(float(np.log(max(t[1], _FLOOR) / max(t[0], _FLOOR))))
+        return part, error / value / power if power > 0.0 and value > 0.0 else np.nan
+
+    def _of_p(self, i: int, j: int) -> tuple[float, float] | None:
+        """Return the same of the p-value where counts are few; None where they are not."""
+        if self.p is None or abs(self.t[j] - self.critical[j]) > TIE:
+            return None
+        # at least half a pseudo-experiment: a p-value of zero has no logarithm
+        logs = np.log(np.maximum(self.p[[i, j]], 0.5 / self.number))
+        rise = float(logs[1] - logs[0])
+        if rise <= 0.0:
+            return None
+        part = float(np.clip((np.log(self.beyond) - logs[0]) / rise, 0.0, 1.0))
+        return part, float(np.sqrt((1.0 - self.beyond) / self.beyond / self.number)) / rise
 
 
 def _ratio(above: Array, error: Array) -> Array:
@@ -220,31 +285,3 @@ def settled(marks: Marks, sigmas: Array) -> Marks:
 def _runs(marks: Marks) -> list[tuple[int, int]]:
     changes = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]]).astype(np.int8)))
     return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
-
-
-def _end(
-    coupling: Array, t: Array, critical: Array, error: Array, i: int, j: int
-) -> tuple[float, float, float, float]:
-    """Return an end of an interval: its coupling, its error, the critical value, its error.
-
-    The i-th point is excluded, the j-th is not, or not known, or beyond the axis.
-    """
-    if j >= coupling.size:
-        return np.inf, np.nan, np.nan, np.nan
-    if j < 0 or not np.isfinite(t[j] - critical[j]):
-        return float(coupling[i]), np.nan, float(critical[i]), float(error[i])
-    part, log_g = _crossing(t[[i, j]], critical[[i, j]]), np.log(coupling[[i, j]])
-    g = float(np.exp(log_g[0] + part * (log_g[1] - log_g[0])))
-    value = float(critical[i] + part * (critical[j] - critical[i]))
-    spread = float(error[i] + part * (error[j] - error[i]))
-    power = abs(np.log(max(t[j], _FLOOR) / max(t[i], _FLOOR)) / (log_g[1] - log_g[0]))
-    sure = power > 0.0 and value > 0.0
-    return g, float(g * spread / value / power) if sure else np.nan, value, spread
-
-
-def _crossing(t: Array, critical: Array) -> float:
-    """Return at which part of the way from one point to the next t passes the critical value."""
-    above = t - critical
-    if np.all(critical > 0.0):
-        above = np.log(np.maximum(t / critical, _FLOOR))
-    return float(np.clip(above[0] / (above[0] - above[1]), 0.0, 1.0))

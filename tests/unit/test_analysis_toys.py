@@ -117,3 +117,23 @@ def test_refusals() -> None:
         feldman_cousins(drawn().drop_vars("quantile"))
     with pytest.raises(SpecificationError, match=r"the axes are threshold \(2\), mass \(3\)"):
         calibrated_limits(xr.concat([drawn(), drawn()], "threshold"))
+
+
+def test_few_counts_have_limits_between_the_couplings() -> None:
+    """Nothing is seen and nothing expected: t = 2 mu is critical below the limit, and p = e^-mu.
+
+    Feldman and Cousins have more events than e mu on the other side; here they are left out.
+    """
+    own = drawn()
+    mu = 2.0 * (COUPLING / 1.03e-4) ** 2
+    own["statistic"].values[:] = 2.0 * mu
+    own["p_value"].values[:] = np.exp(-mu)
+    critical = np.where(np.exp(-mu) > 0.1, 2.0 * mu, 1.8 * mu)
+    own["quantile"].values[..., -1] = critical
+    own["quantile_error"].values[:] = 0.0
+    limit = 1.03e-4 * np.sqrt(np.log(10.0) / 2.0)
+    found = calibrated_limits(own)
+    # mu is a square, not linear, between two couplings 12 % apart
+    np.testing.assert_allclose(found["low"][:, 0], limit, rtol=3e-3)
+    error = np.sqrt(0.9 / 0.1 / 1000) / np.log(10.0) / 2.0  # dp/p = mu dmu/mu, mu a square of g
+    np.testing.assert_allclose(found["low_error"][:, 0] / limit, error, rtol=0.1)

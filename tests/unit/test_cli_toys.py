@@ -60,7 +60,7 @@ def test_limits_for_people() -> None:
     assert "Couplings g that darwin-nr excludes at 90 %, 1000 pseudo-experiments" in result.stdout
     assert "critical value (2.706 asymptotically)" in result.stdout
     row = next(line for line in result.stdout.splitlines() if line.strip().startswith("100 "))
-    assert row.split()[1:7] == ["g", ">", "0.0003", "g", ">", "0.00035676"]
+    assert row.split()[1:7] == ["g", ">", "0.00031", "g", ">", "0.00036865"]
 
 
 def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 MASS = np.array([1.0, 10.0, 100.0])
 COUPLING = np.geomspace(1e-5, 1e-3, 41)
-G0 = np.array([1e-4, 1e-4, 3e-4])  # where t is the asymptotic critical value at 90 %
+G0 = np.array([1.03e-4, 1.03e-4, 3.1e-4])  # where t is the asymptotic critical value at 90 %
 LEVELS = (0.68, 0.9)
 
 
