@@ -231,6 +231,7 @@ def summary(t: Array, data: float, wanted: Array) -> dict[str, Any]:
     low, high = np.maximum(place - spread, 1), np.minimum(place + spread, n)
     with np.errstate(invalid="ignore"):  # both may be infinite
         error = (ordered[high - 1] - ordered[low - 1]) * (spread / np.maximum(high - low, 1))
+    error[error < TIE] = 0.0  # the same few counts
     beyond = n - int(np.searchsorted(ordered, data - TIE, side="left"))
     return {
         "statistic": data,
