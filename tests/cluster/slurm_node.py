@@ -1,0 +1,93 @@
+"""A private Slurm for the tests, by `deploy/slurm/private_slurm.py`, and what tests ask of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "slurm"
+PATIENCE = 90.0  # s; Slurm looks for jobs beyond their walltime every 30 s
+
+
+def private_slurm(*arguments: str | Path) -> tuple[int, str, str]:
+    """Run the script as a user does; return exit code, stdout and stderr."""
+    script = DEPLOY / "private_slurm.py"
+    if not script.exists():
+        pytest.skip("deploy/ does not lie beside these tests")
+    done = subprocess.run(
+        [sys.executable, script, *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class Node:
+    """A private Slurm that runs, and its environment for programs that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
+        self.environment = clean | {"SLURM_CONF": str(folder / "slurm.conf")}
+
+    def run(self, *command: str | Path) -> str:
+        """Return what a program prints; it must succeed."""
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
+    def sbatch(self, *arguments: str | Path) -> str:
+        """Submit a job; return its id."""
+        return self.run("sbatch", "--parsable", *arguments).split(";")[0]
+
+    def describe(self, job: str) -> dict[str, str]:
+        """Return what Slurm knows of a job, or of one task of a job array, ``12_3``."""
+        words = self.run("scontrol", "show", "job", "--oneliner", job).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def jobs(self, *states: str) -> list[str]:
+        """Return the ids of the jobs in these states, without any of all that have not ended."""
+        chosen = ["--states", ",".join(states)] if states else []
+        return self.run("squeue", "--noheader", "--array", "--format=%i", *chosen).split()
+
+    def wait(self, job: str, *states: str) -> dict[str, str]:
+        """Wait until a job is in one of these states; return what Slurm knows of it then."""
+        end = time.monotonic() + PATIENCE
+        while (known := self.describe(job))["JobState"] not in states:
+            if time.monotonic() > end:
+                pytest.fail(f"job {job} is {known['JobState']}, not {states}, after {PATIENCE} s")
+            time.sleep(0.1)
+        return known
+
+    def clear(self) -> None:
+        """Cancel what a test left, so that the next one finds an idle node."""
+        if self.jobs():
+            self.run("scancel", "--full", *self.jobs())
+        end = time.monotonic() + PATIENCE
+        while self.jobs() or "idle" not in self.run("sinfo", "--noheader", "--format=%T"):
+            assert time.monotonic() < end, "jobs do not end"
+            time.sleep(0.1)
+
+
+@contextmanager
+def running() -> Iterator[Node]:
+    """Start a private Slurm, and stop it; skip where it cannot run, with its own words."""
+    # the paths of sockets are short, so the folder is not one of pytest's
+    with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
+        code, _, said = private_slurm("start", folder)
+        if code == 1 and said.startswith("private_slurm: "):
+            pytest.skip(f"no private Slurm here: {said.removeprefix('private_slurm: ')}")
+        assert code == 0, said
+        try:
+            yield Node(Path(folder))
+        finally:
+            code, _, said = private_slurm("stop", folder)
+        assert code == 0, said
