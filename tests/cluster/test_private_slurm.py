@@ -33,6 +33,15 @@ def overdue(node: Node) -> str:
     return job
 
 
+@pytest.fixture(scope="module")
+def returning(node: Node, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A job that puts itself back into the queue, where it waits some seconds, and its output."""
+    out = tmp_path_factory.mktemp("returning") / "out.txt"
+    again = "[ ${SLURM_RESTART_COUNT:-0} = 1 ] || { scontrol requeue $SLURM_JOB_ID; sleep 60; }"
+    wrap = f"--wrap=echo begins; {again}"
+    return node.sbatch("--open-mode=append", f"--output={out}", wrap), out
+
+
 def mentioning(words: str) -> list[str]:
     """Return the commands of all processes that name something."""
     found = []
@@ -44,7 +53,8 @@ def mentioning(words: str) -> list[str]:
     return [command for command in found if words in command]
 
 
-def test_a_job_runs(node: Node, overdue: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("overdue", "returning")
+def test_a_job_runs(node: Node, tmp_path: Path) -> None:
     out = tmp_path / "out.txt"
     job = node.sbatch(
         f"--output={out}", "--cpus-per-task=2", "--wrap", "echo on $SLURM_CPUS_ON_NODE"
@@ -58,9 +68,7 @@ def test_the_exit_code_of_a_job_is_kept(node: Node) -> None:
     assert node.wait(job, "COMPLETED", "FAILED")["ExitCode"] == "75:0"
 
 
-def test_the_tasks_of_a_job_array_run_side_by_side(
-    node: Node, overdue: str, tmp_path: Path
-) -> None:
+def test_the_tasks_of_a_job_array_run_side_by_side(node: Node, tmp_path: Path) -> None:
     wait_for_others = f"touch {tmp_path}/$SLURM_ARRAY_TASK_ID; until [ -e {tmp_path}/1 -a -e {tmp_path}/2 -a -e {tmp_path}/3 ]; do sleep 0.1; done"
     job = node.sbatch("--output=/dev/null", "--array=1-3", "--wrap", wait_for_others)
     for task in (1, 2, 3):
@@ -74,15 +82,6 @@ def test_scancel_ends_a_job_and_all_its_processes(node: Node, tmp_path: Path) ->
     node.run("scancel", job)
     node.wait(job, "CANCELLED")
     assert _until(lambda: not mentioning("sleep 4321.5"))
-
-
-def test_a_job_can_put_itself_back_into_the_queue(node: Node, tmp_path: Path) -> None:
-    """As a job does whose program stops before the walltime."""
-    out = tmp_path / "out.txt"
-    again = "[ ${SLURM_RESTART_COUNT:-0} = 1 ] || { scontrol requeue $SLURM_JOB_ID; sleep 60; }"
-    job = node.sbatch("--open-mode=append", f"--output={out}", "--wrap", f"echo begins; {again}")
-    assert node.wait(job, "COMPLETED", "FAILED")["Restarts"] == "1"
-    assert out.read_text().splitlines().count("begins") == 2
 
 
 def test_two_run_side_by_side(node: Node) -> None:
@@ -197,8 +196,17 @@ class TestStart:
             assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
+# The last tests, whose jobs the first one has started: by now the waits are over.
+
+
+def test_a_job_can_put_itself_back_into_the_queue(node: Node, returning: tuple[str, Path]) -> None:
+    """As a job does whose program stops before the walltime."""
+    job, out = returning
+    assert node.wait(job, "COMPLETED", "FAILED")["Restarts"] == "1"
+    assert out.read_text().splitlines().count("begins") == 2
+
+
 def test_a_job_is_killed_after_its_walltime(node: Node, overdue: str) -> None:
-    """The last test, whose job an earlier one has started: the wait is over by now."""
     known = node.wait(overdue, "TIMEOUT", "COMPLETED", "FAILED", "CANCELLED")
     assert known["JobState"] == "TIMEOUT"
 
