@@ -71,7 +71,7 @@ def run_bundle(path: str, token: str, evaluator: Evaluator, units: tuple[int, ..
         return result
     start = time.perf_counter()
     for unit in units:
-        if result["machine"] or store.ledger.stop_file.exists():
+        if result["machine"] or store.ledger.asked_to_stop():
             break
         if store.is_done(unit):  # by a process that was believed dead
             result["done"].append(unit)

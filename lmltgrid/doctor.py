@@ -227,13 +227,13 @@ def file_system(path: Path) -> str:
 
 def place(folder: Path) -> Iterator[Check]:
     """Check what a store needs of the file system at a folder."""
-    from lmltgrid.store import free_bytes
+    from lmltgrid.storage import LocalStorage
 
     if not folder.is_dir():
         todo = "create it, or name the folder in which stores are to be"
         yield Check("folder", FAILED, f"{folder}: there is no such folder", todo)
         return
-    room = free_bytes(folder)
+    room = LocalStorage(folder).free_bytes()
     text, todo = (
         f"{folder}: {room / 1e9:.1f} GB",
         "make room; run --dry-run says how much is needed",

@@ -18,7 +18,7 @@ import numpy as np
 
 from lmltgrid import grid
 from lmltgrid.calibration import Sample, measure
-from lmltgrid.errors import SpecificationError
+from lmltgrid.cluster import Choice, choose
 from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.store import free_bytes, taken
 from lmltgrid.tables.experiment import Experiment
@@ -92,7 +92,8 @@ class Forecast:
     worker_nbytes
         Memory of a worker: libraries, moments, what it makes of them, and a chunk.
     memory_nbytes
-        What a worker may take: ``run.memory_mb`` (10^6 bytes), which "local" enforces.
+        What a worker may take: ``run.memory_mb`` (10^6 bytes), which "local" enforces, or
+        ``memory_mb`` of the site file.
     free_nbytes
         Room at the place of the store.
     moments_seconds
@@ -127,7 +128,7 @@ class Forecast:
     workers: int
     worker_nbytes: int
     memory_nbytes: int
-    free_nbytes: int
+    free_nbytes: int | None
     moments_seconds: float
     startup_seconds: float
     load_seconds: float
@@ -184,10 +185,11 @@ def forecast(
     folder = None if experiments is None else Path(experiments)
     plan = grid.make_plan(read, experiments=folder, where=where)
     target = Path(store or read.run.store or f"{name}.zarr")
+    engine = choose(cluster or read.run.cluster, workers or read.run.workers, read.run.memory_mb)
     place, unwritable = _place(target)
     measured = {e.name: measure(plan, e, place) for e in plan.experiments}
     parts = tuple(_part(plan, e, measured[e.name]) for e in plan.experiments)
-    return _summed(plan, target, parts, _engine(read, cluster, workers), unwritable)
+    return _summed(plan, target, parts, engine, unwritable)
 
 
 def _place(target: Path) -> tuple[Path, tuple[str, ...]]:
@@ -227,41 +229,25 @@ def _part(plan: grid.GridPlan, experiment: Experiment, sample: Sample) -> Part:
     )
 
 
-def _engine(spec: ScanSpec, cluster: str | None, workers: int | None) -> tuple[str, int, int]:
-    """Return where the scan would run, on how many workers, and in how many processes."""
-    chosen, count = cluster or spec.run.cluster, workers or spec.run.workers
-    if chosen == "in-process":
-        return chosen, count or 1, 1
-    if chosen != "local":
-        raise SpecificationError(
-            f"cluster: {chosen!r} is given; allowed: in-process, local; choose one of them"
-        )
-    if count is None:
-        from dask.system import CPU_COUNT  # as the cluster itself counts
-
-        count = CPU_COUNT
-    return chosen, count, count
-
-
 def _summed(
     plan: grid.GridPlan,
     target: Path,
     parts: tuple[Part, ...],
-    engine: tuple[str, int, int],
+    engine: Choice,
     problems: tuple[str, ...],
 ) -> Forecast:
     def total(name: str) -> Any:
         return sum(getattr(part, name) for part in parts)
 
-    cluster, workers, processes = engine
+    workers, processes = engine.workers, engine.processes
     chunk = COPIES * max(part.chunk_nbytes for part in parts)
     threads = workers // processes
     worker = OVERHEAD + total("moments_nbytes") + total("state_nbytes") + threads * chunk
     moments, chunks = total("moments_seconds"), total("chunks_seconds")
     begin = total("startup_seconds") + total("load_seconds")
     nbytes, free, exists = total("nbytes"), free_bytes(target), taken(target)
-    memory = plan.spec.run.memory_mb * 10**6
-    if not exists and free < nbytes:
+    memory = (engine.memory_mb or plan.spec.run.memory_mb) * 10**6
+    if not exists and free is not None and free < nbytes:
         text = "make room, choose another place or a coarser scan"
         problems += (f"{target}: {nbytes} bytes are needed and {free} are free; {text}",)
     return Forecast(
@@ -274,7 +260,7 @@ def _summed(
         nbytes=nbytes,
         stored_nbytes=total("stored_nbytes"),
         moments_nbytes=total("moments_nbytes"),
-        cluster=cluster,
+        cluster=engine.name,
         workers=workers,
         worker_nbytes=worker,
         memory_nbytes=memory,
@@ -286,19 +272,22 @@ def _summed(
         core_seconds=moments + processes * begin + chunks,
         seconds=moments + begin + chunks / min(workers, total("chunks")),
         problems=problems,
-        warnings=tuple(_memory_warnings(cluster, processes, worker, memory)),
+        warnings=tuple(_memory_warnings(engine, worker, memory)),
     )
 
 
-def _memory_warnings(cluster: str, processes: int, worker: int, allowed: int) -> Iterable[str]:
+def _memory_warnings(engine: Choice, worker: int, allowed: int) -> Iterable[str]:
     import psutil
 
-    if cluster == "local" and worker > allowed:
+    if engine.memory_mb is not None and worker > allowed:
+        key = "run.memory_mb" if engine.name == "local" else f"{engine.name}: memory_mb"
         yield (
-            f"run.memory_mb: a worker needs about {worker / 1e6:.0f} MB and may take "
+            f"{key}: a worker needs about {worker / 1e6:.0f} MB and may take "
             f"{allowed / 1e6:.0f} MB, beyond which it is killed; raise memory_mb, or lower chunk_mb"
         )
-    free = psutil.virtual_memory().available
+    if engine.name not in ("in-process", "local"):
+        return  # the memory of other machines is not seen from here
+    free, processes = psutil.virtual_memory().available, engine.processes
     if processes * worker > free:
         yield (
             f"memory: {processes} process(es) need about {processes * worker / 1e6:.0f} MB and "

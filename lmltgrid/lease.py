@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import socket
 import threading
@@ -11,30 +9,37 @@ import time
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 from lmltgrid.errors import MachineError
-from lmltgrid.ledger import FOLDER, read_json
+from lmltgrid.ledger import FOLDER, as_json, read_json
+from lmltgrid.processes import machine_key, process_lives
 from lmltgrid.progress import Message
+from lmltgrid.storage import Address, State, Storage, storage_of
 
-LEASE = "lease.json"
+LEASE = f"{FOLDER}/lease.json"
 STALE = 60.0  # s without a heartbeat after which a lease is taken over
 BEAT = 10.0  # s between heartbeats
+WATCH = 2.5 * BEAT  # s that a silent lease is watched: clocks can be set, heartbeats cannot
+LOOK = 1.0  # s between looks at it
+SKEW = 2.0  # s by which the clocks of one storage may differ
 
 
 class Lease:
     """The right to run on the store at ``path``, held while entered; one run has it at a time.
 
-    A file created exclusively names the holder; a thread refreshes its time. The lease of a dead
-    process of this machine, or one without a heartbeat for 60 s, is taken over.
+    A file that is created if it is absent names the holder; a thread refreshes its time. The lease
+    of a dead process of this machine is taken over, and one without a heartbeat for 60 s. Silence
+    is measured by the clock of the storage, and such a clock can be set: so a silent lease is
+    watched, long enough for two heartbeats, before it is taken over.
     """
 
-    def __init__(self, path: Path, message: Message) -> None:
-        self.path = path / FOLDER / LEASE
+    def __init__(self, path: Address, message: Message) -> None:
+        self._storage = storage_of(path)
+        self.path = self._storage.at(LEASE)
         self.taken_over = False
         self.lost = False
-        self._where = path
+        self._where = self._storage.path
         self._message = message
         self._token = uuid.uuid4().hex
         self._end = threading.Event()
@@ -48,13 +53,13 @@ class Lease:
             Another run holds it, or the store cannot be written.
         """
         try:
-            while not self._create():
-                self._take_over()
+            while not (self._create() or self._take_over()):
+                pass
         except OSError as error:
             if isinstance(error, MachineError):
                 raise
             raise MachineError(
-                f"{self._where}: the store cannot be written ({error.strerror}); "
+                f"{self._where}: the store cannot be written ({error.strerror or error}); "
                 "check its permissions and the room on its disk"
             ) from None
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -62,13 +67,17 @@ class Lease:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Give the lease back."""
+        """Give the lease back; where that fails, it is taken over from a dead process."""
         self._end.set()
         self._thread.join()
-        if self._mine():
-            self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if self._mine():
+                self._storage.delete(LEASE)
 
     def _create(self) -> bool:
+        return self._storage.create(LEASE, self._content())
+
+    def _content(self) -> bytes:
         holder = {
             "machine": machine_key(),
             "host": socket.gethostname(),
@@ -76,53 +85,57 @@ class Lease:
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "token": self._token,
         }
-        try:
-            with self.path.open("x", encoding="utf-8") as file:
-                json.dump(holder, file)
-        except FileExistsError:
-            return False
-        return True
+        return as_json(holder)
 
-    def _take_over(self) -> None:
-        """Remove a stale lease, or refuse."""
-        holder = read_json(self.path) or {}
+    def _take_over(self) -> bool:
+        """Take a lease whose holder is gone, unless another run is faster, or refuse."""
         try:
-            silence = self._now() - self.path.stat().st_mtime
+            seen = self._storage.state(LEASE)
         except FileNotFoundError:
-            return  # given back in this moment
+            return False  # given back in this moment
+        holder = read_json(self._storage, LEASE) or {}
+        silence = self._storage.now() - seen.modified
         who, reason = holder_words(holder), gone(holder, silence)
+        dead = process_gone(holder)
+        if not dead and (reason or silence < -SKEW):
+            reason = reason or f"its heartbeat is {-silence:.0f} s ahead of the clock"
+            self._message(
+                f"{self._where}: held by {who}, {reason}; watching it for {WATCH:.0f} s before "
+                "it is taken over"
+            )
+            if self._moves(seen):
+                reason = ""
         if not reason:
             raise MachineError(
                 f"{self._where}: another run holds this store ({who}); wait for it, or stop it"
             )
-        aside = self.path.with_name(f"lease.{self._token}.tmp")
-        with suppress(FileNotFoundError):
-            self.path.rename(aside)
-            if (read_json(aside) or {}).get("token") != holder.get("token"):
-                with suppress(FileExistsError):
-                    os.link(aside, self.path)  # a third run was faster: give its lease back
-            else:
-                self.taken_over = True
-                self._message(f"{self._where}: taking over from {who}: {reason}")
-            aside.unlink(missing_ok=True)
+        if not self._storage.swap(LEASE, self._content(), seen.version):
+            return False
+        self.taken_over = True
+        self._message(f"{self._where}: taking over from {who}: {reason}")
+        return True
 
-    def _now(self) -> float:
-        """Return the time of the file system, whose clock may differ from ours."""
-        probe = self.path.with_name(f"lease.{self._token}.tmp")
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink()
-        return now
+    def _moves(self, seen: State) -> bool:
+        """Return whether a heartbeat comes, or the lease goes, while it is watched."""
+        end = time.monotonic() + WATCH
+        while time.monotonic() < end:
+            time.sleep(min(LOOK, WATCH))
+            try:
+                if self._storage.state(LEASE) != seen:
+                    return True
+            except FileNotFoundError:
+                return False  # given back: the swap will fail, and creating it succeed
+        return False
 
     def _mine(self) -> bool:
-        return (read_json(self.path) or {}).get("token") == self._token
+        return (read_json(self._storage, LEASE) or {}).get("token") == self._token
 
     def _beat(self) -> None:
         while not self._end.wait(BEAT):
             with suppress(OSError):  # a file system that stutters; silence, not loss
                 if self._mine():
-                    os.utime(self.path)
-                elif read_json(self.path) is not None or not self.path.exists():
+                    self._storage.touch(LEASE)
+                elif read_json(self._storage, LEASE) is not None or not self._storage.exists(LEASE):
                     self.lost = True
 
 
@@ -136,10 +149,15 @@ def gone(holder: dict[str, Any], silence: float) -> str:
     silence : s
         Since its last heartbeat.
     """
-    pid = holder.get("pid")
-    if isinstance(pid, int) and process_lives(str(holder.get("machine")), pid) is False:
+    if process_gone(holder):
         return "that process is dead"
     return f"no sign of it for {silence:.0f} s" if silence > STALE else ""
+
+
+def process_gone(holder: dict[str, Any]) -> bool:
+    """Return whether the run that holds a lease is known to be dead: a process of this machine."""
+    pid = holder.get("pid")
+    return isinstance(pid, int) and process_lives(str(holder.get("machine")), pid) is False
 
 
 def holder_words(holder: dict[str, Any]) -> str:
@@ -147,8 +165,8 @@ def holder_words(holder: dict[str, Any]) -> str:
     return f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
 
 
-def look(path: Path) -> dict[str, Any] | None:
-    """Return who holds the store at ``path``, without touching it; None if nobody does.
+def look(storage: Storage) -> dict[str, Any] | None:
+    """Return who holds a store, without touching its lease; None if nobody does.
 
     Returns
     -------
@@ -156,33 +174,14 @@ def look(path: Path) -> dict[str, Any] | None:
         ``host``, ``pid``, ``since`` and more of the holder; ``stale``: whether that run is gone;
         ``why``: how that is known.
     """
-    lease = path / FOLDER / LEASE
     try:
-        silence = time.time() - lease.stat().st_mtime
+        seen = storage.state(LEASE)
     except FileNotFoundError:
         return None
-    holder = read_json(lease) or {}
-    why = gone(holder, silence)
-    return holder | {"stale": bool(why), "why": why}
-
-
-def machine_key() -> str:
-    """Return a name for what a process number is valid in: this machine, boot and container."""
-    parts = [socket.gethostname()]
-    with suppress(OSError):  # Linux only; elsewhere the host name has to do
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
-
-
-def process_lives(machine: str, pid: int) -> bool | None:
-    """Return whether a process runs; `None` if that cannot be known from here."""
-    if machine != machine_key():
-        return None
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True
+        now = storage.now()
+    except OSError:  # whoever may only read it has to trust the clock of this machine
+        now = time.time()
+    holder = read_json(storage, LEASE) or {}
+    why = gone(holder, now - seen.modified)
+    return holder | {"stale": bool(why), "why": why}

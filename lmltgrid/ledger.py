@@ -1,22 +1,20 @@
 """The record of what is finished: plain JSON files in the folder ``_ledger`` of a store.
 
 A unit is finished when, and only when, its marker exists and can be read; a marker is written
-after the data, under a temporary name, flushed to disk, and then renamed. Nothing here knows what
-a unit holds: `lmltgrid.plan` does.
+after the data, and appears whole. Nothing here knows what a unit holds: `lmltgrid.plan` does.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from lmltgrid.storage import Address, Storage
+
 FOLDER = "_ledger"
+STOP = f"{FOLDER}/stop"
 PER_FOLDER = 1000  # markers in one sub-folder: directories stay short on shared file systems
 
 
@@ -42,11 +40,15 @@ class Marker:
 
 
 class Ledger:
-    """Markers of finished units and records of failed ones, of the store at ``path``."""
+    """Markers of finished units and records of failed ones, of the store in ``storage``."""
 
-    def __init__(self, path: Path) -> None:
-        self.folder = path / FOLDER
-        self._made: set[Path] = set()
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    @property
+    def folder(self) -> Address:
+        """Where the records lie."""
+        return self.storage.at(FOLDER)
 
     def marked(self) -> list[int]:
         """Return the units that have a marker file, readable or not; fast."""
@@ -54,90 +56,85 @@ class Ledger:
 
     def markers(self) -> Iterator[tuple[int, Marker | None]]:
         """Iterate over units that have a marker file; `None` stands for an unreadable marker."""
-        for unit, path in self._numbered("done"):
-            yield unit, _marker(path, unit)
+        units = {name: unit for unit, name in self._numbered("done")}
+        for name, content in self.storage.read_each(units):
+            yield units[name], _marker(parsed(content), units[name])
 
     def marker(self, unit: int) -> Marker | None:
         """Return the marker of a unit, or `None`: missing or unreadable."""
-        return _marker(self._path("done", unit), unit)
+        return _marker(read_json(self.storage, _name("done", unit)), unit)
 
     def finish(self, marker: Marker) -> None:
-        """Write the marker of a unit whose data are written, and forget that it ever failed."""
-        write_json(self._path("done", marker.unit, make=True), asdict(marker))
-        self.forgive(marker.unit)
+        """Write the marker of a unit whose data are written.
+
+        It may have failed before: a record of that counts no more, now that it is finished.
+        """
+        write_json(self.storage, _name("done", marker.unit), asdict(marker))
 
     def reopen(self, unit: int) -> None:
-        """Remove a marker: the unit counts as not computed."""
-        self._path("done", unit).unlink(missing_ok=True)
+        """Remove a marker, and any record of a failure: the unit counts as not computed."""
+        self.storage.delete(_name("done", unit))
+        self.storage.delete(_name("failed", unit))
 
     def fail(self, unit: int, record: Mapping[str, Any]) -> None:
         """Record why a unit could not be computed."""
-        write_json(self._path("failed", unit, make=True), {"unit": unit, **record})
-
-    def forgive(self, unit: int) -> None:
-        """Remove the record of a failure."""
-        self._path("failed", unit).unlink(missing_ok=True)
+        write_json(self.storage, _name("failed", unit), {"unit": unit, **record})
 
     def failures(self) -> dict[int, dict[str, Any]]:
-        """Return the records of failed units."""
-        return {unit: read_json(path) or {} for unit, path in self._numbered("failed")}
-
-    def sweep(self) -> int:
-        """Remove temporary files that a killed process left; return how many."""
-        orphans = [path for path in self.folder.rglob("*.tmp") if path.is_file()]
-        for path in orphans:
-            path.unlink(missing_ok=True)
-        return len(orphans)
+        """Return the records of units that failed; they may be finished since."""
+        units = {name: unit for unit, name in self._numbered("failed")}
+        return {units[n]: parsed(text) or {} for n, text in self.storage.read_each(units)}
 
     @property
-    def stop_file(self) -> Path:
+    def stop_file(self) -> Address:
         """The file whose existence asks every process of a run to stop after its unit."""
-        return self.folder / "stop"
+        return self.storage.at(STOP)
 
-    def strays(self, units: int) -> list[Path]:
+    def ask_to_stop(self) -> None:
+        """Create the stop file."""
+        self.storage.write(STOP, b"")
+
+    def asked_to_stop(self) -> bool:
+        """Return whether there is a stop file."""
+        return self.storage.exists(STOP)
+
+    def go_on(self) -> None:
+        """Remove the stop file."""
+        self.storage.delete(STOP)
+
+    def strays(self, units: int) -> list[str]:
         """Return the files among the markers that are no marker of units 0 to ``units`` - 1.
 
-        Temporary files are not among them: `sweep` removes those.
+        Temporary files are not among them: a sweep removes those.
         """
-        markers = {path for unit, path in self._numbered("done") if unit < units}
-        found = (path for path in (self.folder / "done").rglob("*") if not path.is_dir())
-        return sorted(path for path in found if path not in markers and path.suffix != ".tmp")
+        markers = {name for unit, name in self._numbered("done") if unit < units}
+        found = self.storage.names(f"{FOLDER}/done")
+        return sorted(n for n in found if n not in markers and not n.endswith(".tmp"))
 
-    def _path(self, kind: str, unit: int, *, make: bool = False) -> Path:
-        name, file = _names(unit)
-        folder = self.folder / kind / name
-        if make and folder not in self._made:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._made.add(folder)
-        return folder / file
-
-    def _numbered(self, kind: str) -> Iterator[tuple[int, Path]]:
-        with suppress(FileNotFoundError):
-            folders = (entry for entry in os.scandir(self.folder / kind) if entry.is_dir())
-            for folder in sorted(folders, key=lambda entry: entry.name):
-                for entry in os.scandir(folder.path):
-                    unit = _unit_of(folder.name, entry.name)
-                    if unit is not None:
-                        yield unit, Path(entry.path)
+    def _numbered(self, kind: str) -> Iterator[tuple[int, str]]:
+        for name in self.storage.names(f"{FOLDER}/{kind}"):
+            unit = _unit_of(kind, name)
+            if unit is not None:
+                yield unit, name
 
 
-def _names(unit: int) -> tuple[str, str]:
-    """Return the names of a unit's folder and of its file in there."""
-    return f"{unit // PER_FOLDER:06d}", f"{unit % PER_FOLDER:03d}.json"
+def _name(kind: str, unit: int) -> str:
+    """Return the name of a unit's file of a kind."""
+    return f"{FOLDER}/{kind}/{unit // PER_FOLDER:06d}/{unit % PER_FOLDER:03d}.json"
 
 
-def _unit_of(folder: str, file: str) -> int | None:
-    """Return the unit that the names of a folder and of a file in it stand for, if any."""
-    name = file.removesuffix(".json")
-    if not (name.isdecimal() and folder.isdecimal()):
+def _unit_of(kind: str, name: str) -> int | None:
+    """Return the unit that the name of a file stands for, if any."""
+    *_, folder, file = name.split("/")
+    number = file.removesuffix(".json")
+    if not (number.isdecimal() and folder.isdecimal()):
         return None
-    unit = int(folder) * PER_FOLDER + int(name)
+    unit = int(folder) * PER_FOLDER + int(number)
     # another spelling of a number would count the unit twice
-    return unit if _names(unit) == (folder, file) else None
+    return unit if _name(kind, unit) == name else None
 
 
-def _marker(path: Path, unit: int) -> Marker | None:
-    content = read_json(path)
+def _marker(content: dict[str, Any] | None, unit: int) -> Marker | None:
     if content is None or content.get("unit") != unit:
         return None
     try:
@@ -147,26 +144,38 @@ def _marker(path: Path, unit: int) -> Marker | None:
         return None
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object so that ``path`` holds all of it or does not change."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return a JSON object as the bytes of a file."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file, or `None` if there is none or it is damaged."""
+def write_json(storage: Storage, name: str, content: Mapping[str, Any]) -> None:
+    """Write a JSON object so that the file holds all of it or does not change."""
+    storage.write(name, as_json(content))
+
+
+def read_json(storage: Storage, name: str) -> dict[str, Any] | None:
+    """Return the JSON object in a file, or `None` if there is none or it is damaged.
+
+    Raises
+    ------
+    ConnectionError, PermissionError
+        Nobody can say what is there.
+    """
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return parsed(storage.read(name))
+    except OSError as error:
+        return parsed(error)
+
+
+def parsed(content: bytes | OSError) -> dict[str, Any] | None:
+    """Return the JSON object that was read, see `read_json`."""
+    if isinstance(content, ConnectionError | PermissionError):
+        raise content
+    if isinstance(content, OSError):
         return None
-    return content if isinstance(content, dict) else None
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

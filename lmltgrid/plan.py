@@ -6,23 +6,25 @@ numbered through all groups, in C order within a group. Nothing here knows Zarr.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmltgrid.errors import SpecificationError, VerificationError
-from lmltgrid.ledger import read_json, write_json
+from lmltgrid.ledger import FOLDER, as_json, read_json
+from lmltgrid.storage import Storage
 
 FORMAT_VERSION = 1
-PLAN = "plan.json"
+PLAN = f"{FOLDER}/plan.json"
 DTYPES = ("float32", "float64")  # what is missing reads as NaN
 
 _GROUP = re.compile(r"grid/[A-Za-z0-9][\w.+@-]*")
@@ -206,15 +208,22 @@ class Plan:
             rest -= group.units
         raise SpecificationError(f"unit {unit}: this store has the units 0 to {self.units - 1}")
 
-    def save(self, path: Path) -> None:
-        """Write the plan; coordinates and group attributes stay in the Zarr groups."""
+    def save(self, storage: Storage) -> None:
+        """Write the plan; coordinates and group attributes stay in the Zarr groups.
+
+        Raises
+        ------
+        FileExistsError
+            Another run has written one.
+        """
         groups = [{"path": g.path, "arrays": [asdict(a) for a in g.arrays]} for g in self.groups]
         content = {key: getattr(self, key) for key in ("format", "identity", "created", "token")}
-        write_json(path, content | {"groups": groups, "files": self.files})
+        if not storage.create(PLAN, as_json(content | {"groups": groups, "files": self.files})):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
     @classmethod
-    def load(cls, path: Path) -> Plan:
-        """Read a plan.
+    def load(cls, storage: Storage) -> Plan:
+        """Read the plan of a store.
 
         Raises
         ------
@@ -223,8 +232,9 @@ class Plan:
         SpecificationError
             A newer lmltgrid wrote it.
         """
+        path = storage.at(PLAN)
         damaged = f"{path}: the plan of the store is damaged ({{}}); restore it from a copy"
-        content = read_json(path)
+        content = read_json(storage, PLAN)
         if content is None:
             raise VerificationError(damaged.format("no complete JSON object"))
         version = content.get("format")

@@ -35,6 +35,7 @@ LARGEST = 256  # units in a bundle
 POLL = 0.5  # s to wait for a call before looking at signals
 TEND = 2.0  # s between looks at workers and disk
 RESERVE = 2**24  # bytes to leave free
+GRACE = 10.0  # s at most for units that an abandoned run has in flight
 
 EXIT_CODES = {"complete": 0, "broken": 1, "partial": 4, "machine": 6, "stopped": 75}
 INTERRUPTED = 130
@@ -96,6 +97,8 @@ class _Run:
         retries: int,
     ) -> None:
         self.store = store
+        # workers may have another working directory
+        self.where = str(store.path.absolute() if isinstance(store.path, Path) else store.path)
         self.evaluator = evaluator
         self.executor = executor
         self.reporter = reporter
@@ -111,7 +114,8 @@ class _Run:
         self.pace = math.inf  # s a unit
         self.begun = self.moved = time.monotonic()
         self.tended = 0.0
-        self.lost_any = False
+        self.waiting = ""
+        self.lost_any = self.abandoned = False
 
     def loop(self, watch: Callable[[], None]) -> None:
         """Submit, collect and settle until nothing is left or ``watch`` has stopped the run."""
@@ -136,11 +140,12 @@ class _Run:
             self.ending, self.sentence = ending, sentence
             self.reporter.message(message or sentence)
             with suppress(OSError):
-                self.store.ledger.stop_file.touch()
+                self.store.ledger.ask_to_stop()
 
     def abandon(self, sentence: str) -> None:
         """End the run now; nothing more is expected from the calls in flight."""
         self.stop("machine", sentence)
+        self.abandoned |= self.lost_any or bool(self.flying)
         self.flying.clear()
 
     def tend(self) -> None:
@@ -152,13 +157,19 @@ class _Run:
             self.executor.tend()
         except MachineError as error:
             self.abandon(f"{self.store.path}: {error}")
+        waiting, before = self.executor.waiting(), self.waiting
+        self.waiting = waiting
+        if waiting:
+            self.moved = time.monotonic()  # the executor itself knows how long is too long
+        if waiting != before:
+            self.reporter.message(waiting or f"{self.executor.name}: workers are there")
         left = len(self.fresh) + len(self.single) + len(self.suspect)
         left += sum(len(units) for units, _ in self.flying.values())
         largest = max(group.unit_bytes for group in self.store.plan.groups)
         each = self.bytes / self.done if self.done else largest
         needed = int(min(left, self.executor.window * self.bundle()) * each) + RESERVE
         free = free_bytes(self.store.path)
-        if left and free < needed:
+        if left and free is not None and free < needed:
             self.stop(
                 "machine",
                 f"{self.store.path}: {needed} bytes are needed to go on and {free} are free; all "
@@ -175,8 +186,12 @@ class _Run:
             units, alone = self.next_units()
             if not units:
                 return
-            call = (str(self.store.path), self.store.plan.token, self.evaluator, units)
-            self.flying[self.executor.submit(run_bundle, *call)] = units, alone
+            call = (self.where, self.store.plan.token, self.evaluator, units)
+            try:
+                self.flying[self.executor.submit(run_bundle, *call)] = units, alone
+            except MachineError as error:
+                self.abandon(f"{self.store.path}: {error}")
+                return
 
     def next_units(self) -> tuple[tuple[int, ...], bool]:
         """Return the units of the next call, and whether it must be alone."""
@@ -334,8 +349,12 @@ def run_scan(
         run = _Run(store, evaluator, executor, reporter, retries)
         try:
             run.loop(lambda: _watch(run, signals, lease, until, deadline))
+            if run.abandoned:
+                # a worker that cannot be reached ends with its unit: the report shall have it
+                time.sleep(min(2.0 * max(run.pace, TARGET), GRACE))
         finally:
-            store.ledger.stop_file.unlink(missing_ok=True)
+            if not run.abandoned:  # else the file is all that still reaches its workers
+                store.ledger.go_on()
         if run.lost_any:
             store.sweep()
         return run.report()
@@ -371,7 +390,7 @@ def _recover(store: Store, message: Message) -> None:
 
     What everything is computed from is compared byte for byte, the chunks by their sizes.
     """
-    store.ledger.stop_file.unlink(missing_ok=True)
+    store.ledger.go_on()
     if swept := store.sweep():
         message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
     require_sound(store)

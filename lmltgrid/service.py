@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +22,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import cluster as executors
-from lmltgrid import grid, state
+from lmltgrid import basis, grid, state
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
+from lmltgrid.cluster import choose
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import SpecificationError, StoppedError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
@@ -256,20 +257,14 @@ def _compute(
     # a time beyond the calendar means never
     stop = None if until is None else datetime.now(UTC) + timedelta(seconds=min(until, LONGEST))
     evaluator = Evaluator(load_states, evaluate)
-    with _executor(spec, cluster_name, workers) as executor, _reporter(quiet) as reporter:
+    chosen = choose(
+        cluster_name or spec.run.cluster, workers or spec.run.workers, spec.run.memory_mb
+    )
+    with chosen.start() as executor, _reporter(quiet) as reporter:
+        if reporter and executor.dashboard:
+            reporter.message(f"workers and memory are shown at {executor.dashboard}")
         report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
     return report.as_dict()
-
-
-def _executor(spec: ScanSpec, name: str | None, workers: int | None) -> executors.Executor:
-    chosen, count = name or spec.run.cluster, workers or spec.run.workers
-    if chosen == "in-process":
-        return executors.in_process(count or 1)
-    if chosen == "local":
-        return executors.local(count, spec.run.memory_mb)
-    raise SpecificationError(
-        f"cluster: {chosen!r} is given; allowed: in-process, local; choose one of them"
-    )
 
 
 @contextmanager
@@ -282,11 +277,24 @@ def _reporter(quiet: bool) -> Iterator[Reporter | None]:
 
 
 def load_states(path: str) -> dict[str, state.GridState]:
-    """Return what fills the chunks of a store, by group; runs once in each worker."""
+    """Return what fills the chunks of a store, by group; runs once in each worker.
+
+    Raises
+    ------
+    SpecificationError
+        The worker's installation computes another physics than the one that began the store.
+    """
     attrs = stores.open_store(path).attrs
     spec = _stored_spec(path)
     chosen = [models.from_dict(entry) for entry in json.loads(attrs["models"])]
     moments = stores.read_moments(path)
+    for own in moments.values():
+        if own.attrs["physics_version"] != basis.PHYSICS_VERSION:
+            raise SpecificationError(
+                f"{path}: it was begun with physics version {own.attrs['physics_version']}, the "
+                f"lmltgrid on {socket.gethostname()} has {basis.PHYSICS_VERSION}; give all workers "
+                "the version that began it"
+            )
     exposures = json.loads(attrs["exposure"])
     return {
         f"grid/{name}": state.make_state(own, chosen, spec, np.array(exposures[name]))
@@ -337,7 +345,7 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
     return {
         "ok": report.ok,
         "problems": report.problems,
-        "strays": [str(path) for path in report.strays],
+        "strays": [str(held.storage.at(name)) for name in report.strays],
         "units": report.units,
         "finished": report.finished,
         "recomputed": report.recomputed,

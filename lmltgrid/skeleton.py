@@ -6,44 +6,50 @@ LZ4 after a bit shuffle and end in a CRC-32C; nothing in it is ever unpickled.
 
 from __future__ import annotations
 
-import os
 import warnings
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from lmltgrid.errors import VerificationError
 from lmltgrid.ledger import FOLDER, read_json
-from lmltgrid.plan import FORMAT_VERSION, PLAN, Plan, StoreLayout
+from lmltgrid.plan import FORMAT_VERSION, Plan, StoreLayout
+from lmltgrid.storage import Storage
 
 CODECS = frozenset({"bytes", "vlen-utf8", "blosc", "crc32c"})  # what we write, hence read
 
 
-def write_skeleton(side: Path, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> None:
-    """Write metadata, moments and coordinates into ``side``; the plan last."""
+def write_skeleton(side: Storage, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> None:
+    """Write metadata, moments and coordinates into ``side``; the plan last.
+
+    Raises
+    ------
+    FileExistsError
+        Another run has written its plan there.
+    """
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     codecs = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+    files = side.zarr_store()
     attrs = {**layout.attrs, "format_version": FORMAT_VERSION, "identity": layout.identity}
     with warnings.catch_warnings():
         # consolidated metadata are not in the Zarr specification yet, but every reader that we
         # serve knows them, and over plain HTTP a store without them opens as empty
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        root = zarr.open_group(side, mode="w-", zarr_format=3, attributes=attrs)
+        root = zarr.open_group(files, mode="w-", zarr_format=3, attributes=attrs)
         for name, dataset in moments.items():
-            _write_dataset(dataset, side, f"moments/{name}", codecs)
+            _write_dataset(dataset, files, f"moments/{name}", codecs)
         for group in layout.groups:
             coordinates = {
                 name: (name, values, attributes)
                 for name, (values, attributes) in group.coordinates.items()
             }
             _write_dataset(
-                xr.Dataset(coords=coordinates, attrs=group.attrs), side, group.path, codecs
+                xr.Dataset(coords=coordinates, attrs=group.attrs), files, group.path, codecs
             )
             for array in group.arrays:
                 root.create_array(
@@ -56,14 +62,18 @@ def write_skeleton(side: Path, layout: StoreLayout, moments: Mapping[str, xr.Dat
                     dimension_names=array.dims,
                     attributes=dict(array.attrs),
                 )
-        zarr.consolidate_metadata(side)
-    files = {str(f.relative_to(side)): _settle(f) for f in sorted(side.rglob("*")) if f.is_file()}
-    (side / FOLDER).mkdir()
+        zarr.consolidate_metadata(files)
+    records = {name: _settle(side, name) for name in sorted(side.names()) if not _own(name)}
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    Plan(layout.identity, layout.groups, files, created).save(side / FOLDER / PLAN)
+    Plan(layout.identity, layout.groups, records, created).save(side)
 
 
-def _write_dataset(dataset: xr.Dataset, side: Path, group: str, codecs: tuple[Any, ...]) -> None:
+def _own(name: str) -> bool:
+    """Return whether a file is one of the ledger, as the lease of who creates the store."""
+    return name.startswith(f"{FOLDER}/")
+
+
+def _write_dataset(dataset: xr.Dataset, files: Any, group: str, codecs: tuple[Any, ...]) -> None:
     """Write a small dataset, one chunk a variable, its strings as Zarr's portable string type."""
     plain = dataset.drop_encoding().load()
     texts = {k: v.astype(object) for k, v in plain.variables.items() if v.dtype.kind == "U"}
@@ -73,18 +83,19 @@ def _write_dataset(dataset: xr.Dataset, side: Path, group: str, codecs: tuple[An
         k: {"compressors": codecs} | ({"chunks": v.shape} if v.size else {})
         for k, v in plain.variables.items()
     }
-    plain.to_zarr(side, group=group, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
+    plain.to_zarr(
+        files, group=group, mode="a", zarr_format=3, consolidated=False, encoding=encoding
+    )
 
 
-def _settle(path: Path) -> tuple[int, int]:
-    """Flush a file to disk; return its size and CRC-32."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        content = file.read()
+def _settle(side: Storage, name: str) -> tuple[int, int]:
+    """Make a file durable; return its size and CRC-32."""
+    side.flush(name)
+    content = side.read(name)
     return len(content), zlib.crc32(content)
 
 
-def sound_attributes(path: Path, plan: Plan) -> dict[str, Any]:
+def sound_attributes(storage: Storage, plan: Plan) -> dict[str, Any]:
     """Return the attributes of the root, after comparing all metadata with the plan.
 
     Raises
@@ -92,8 +103,11 @@ def sound_attributes(path: Path, plan: Plan) -> dict[str, Any]:
     VerificationError
         The metadata are damaged, or in a form that we do not write.
     """
-    damaged = f"{path}: the metadata of the store are damaged ({{}}); restore zarr.json from a copy"
-    root = read_json(path / "zarr.json")
+    damaged = (
+        f"{storage.path}: the metadata of the store are damaged ({{}}); restore zarr.json from a "
+        "copy"
+    )
+    root = read_json(storage, "zarr.json")
     if root is None:
         raise VerificationError(damaged.format("no complete JSON object"))
     try:

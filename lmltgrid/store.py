@@ -7,17 +7,11 @@ markers of finished units (`lmltgrid.ledger`).
 
 from __future__ import annotations
 
-import errno
-import glob
-import os
-import shutil
 import socket
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,12 +19,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
-from lmltgrid.lease import look, machine_key, process_lives
-from lmltgrid.ledger import FOLDER, Ledger, Marker
+from lmltgrid.lease import LEASE, look
+from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
 from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
 from lmltgrid.skeleton import sound_attributes, write_skeleton
-
-ABANDONED = 86400.0  # s; a half-created store of an unknown machine is removed after a day
+from lmltgrid.storage import Address, Storage, storage_of
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -39,16 +32,12 @@ class IncompleteStoreWarning(UserWarning):
     """A store was opened that reads as NaN where units are missing."""
 
 
-def free_bytes(path: Path) -> int:
-    """Return the bytes that this user may still write at ``path``, or where it would be."""
-    place = path.absolute()
-    while not place.exists():
-        place = place.parent
-    room = os.statvfs(place)
-    return room.f_bavail * room.f_frsize
+def free_bytes(path: Address) -> int | None:
+    """Return the bytes that may still be written at ``path``; None where nobody can say."""
+    return storage_of(path).free_bytes()
 
 
-def require_room(path: Path, needed: int) -> None:
+def require_room(path: Address, needed: int) -> None:
     """Refuse to go on when less than ``needed`` bytes are free.
 
     Raises
@@ -57,19 +46,19 @@ def require_room(path: Path, needed: int) -> None:
         With both numbers.
     """
     free = free_bytes(path)
-    if free < needed:
+    if free is not None and free < needed:
         raise MachineError(
             f"{path}: {needed} bytes are needed and {free} are free; make room, "
             "choose another place or a coarser scan"
         )
 
 
-def taken(path: Path) -> bool:
+def taken(path: Address) -> bool:
     """Return whether something lies where a store would be created."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+    return storage_of(path).taken()
 
 
-def created_meanwhile(path: Path) -> MachineError:
+def created_meanwhile(path: Address) -> MachineError:
     """Build the error for a store that another run has created since this one began."""
     return MachineError(
         f"{path}: another run has created this store meanwhile; 'lmltgrid status {path}' shows it: "
@@ -78,7 +67,7 @@ def created_meanwhile(path: Path) -> MachineError:
 
 
 @contextmanager
-def decoding(path: Path) -> Iterator[None]:
+def decoding(path: Address) -> Iterator[None]:
     """Turn what Zarr and its codecs raise on damaged bytes into one sentence.
 
     Raises
@@ -97,8 +86,8 @@ def decoding(path: Path) -> Iterator[None]:
         ) from None
 
 
-def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> Store:
-    """Create a store: it appears whole, by one rename, or not at all.
+def create_store(path: Address, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> Store:
+    """Create a store: it appears whole, or not at all.
 
     Raises
     ------
@@ -107,44 +96,26 @@ def create_store(path: str | Path, layout: StoreLayout, moments: Mapping[str, xr
     MachineError
         There is no room or no permission, or another run was faster.
     """
-    path = Path(path)
-    if taken(path):
+    storage = storage_of(path)
+    if storage.taken():
         raise SpecificationError(
             f"{path}: something exists here; resume it if it is this scan, or choose another name"
         )
     require_room(path, layout_bytes(layout) + sum(ds.nbytes for ds in moments.values()))
-    side = path.with_name(f"{path.name}.creating-{machine_key()}-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_sides(path)
-        shutil.rmtree(side, ignore_errors=True)
-        write_skeleton(side, layout, moments)
-        side.rename(path)
+        with storage.creation(LEASE) as side:
+            write_skeleton(side, layout, moments)
+    except FileExistsError:
+        raise created_meanwhile(path) from None
     except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and taken(path):
-            raise created_meanwhile(path) from None
         raise MachineError(
             f"{path}: the store cannot be created ({error.strerror or error}); "
             "check room and permissions of the folder"
         ) from None
-    finally:
-        shutil.rmtree(side, ignore_errors=True)
     return open_store(path, layout.identity)
 
 
-def _sweep_sides(path: Path) -> int:
-    """Remove the half-created stores beside ``path`` whose process is gone; return how many."""
-    count = 0
-    for side in path.parent.glob(f"{glob.escape(path.name)}.creating-*-*"):
-        machine, pid = side.name.rsplit("-", 2)[1:]
-        lives = process_lives(machine, int(pid)) if pid.isdigit() else None
-        if lives is False or (lives is None and time.time() - side.stat().st_mtime > ABANDONED):
-            shutil.rmtree(side, ignore_errors=True)
-            count += 1
-    return count
-
-
-def open_store(path: str | Path, identity: str | None = None) -> Store:
+def open_store(path: Address, identity: str | None = None) -> Store:
     """Open a store; refuse what is none, what is damaged, and another scan than ``identity``.
 
     Raises
@@ -154,30 +125,41 @@ def open_store(path: str | Path, identity: str | None = None) -> Store:
     VerificationError
         Its plan or its metadata are damaged.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise SpecificationError(f"{path}: there is no store here; check the path, or create it")
-    if not (path / FOLDER).is_dir():
-        raise SpecificationError(
-            f"{path}: this folder is not a store of lmltgrid (it has no {FOLDER}); check the path"
-        )
-    plan = Plan.load(path / FOLDER / PLAN)
+    storage = storage_of(path)
+    if not storage.exists(PLAN):
+        _refuse_no_store(storage)
+    plan = Plan.load(storage)
     if identity is not None and plan.identity != identity:
         raise SpecificationError(
             f"{path}: the store holds scan {plan.identity[:12]}, but {identity[:12]} was asked "
             "for; a store holds one scan: choose another path, or go back to its specification"
         )
-    return Store(path, plan, sound_attributes(path, plan))
+    return Store(storage, plan, sound_attributes(storage, plan))
+
+
+def _refuse_no_store(storage: Storage) -> None:
+    """Refuse what is no store, and lets pass a store that has lost its plan: it is damaged."""
+    if not storage.taken():
+        raise SpecificationError(
+            f"{storage.path}: there is no store here; check the path, or create it"
+        )
+    root = read_json(storage, "zarr.json") or {}
+    if "format_version" not in root.get("attributes", ()) and not any(storage.names(FOLDER)):
+        raise SpecificationError(
+            f"{storage.path}: this folder is not a store of lmltgrid (it has no {FOLDER}); "
+            "check the path"
+        )
 
 
 class Store:
     """An open store: geometry from its plan, units written and read one by one."""
 
-    def __init__(self, path: Path, plan: Plan, attrs: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, storage: Storage, plan: Plan, attrs: dict[str, Any]) -> None:
+        self.storage = storage
+        self.path = storage.path
         self.plan = plan
         self.attrs = attrs
-        self.ledger = Ledger(path)
+        self.ledger = Ledger(storage)
         self._arrays: dict[str, Any] = {}
 
     def units(self) -> int:
@@ -219,7 +201,7 @@ class Store:
         chunks, values = {}, {}
         for name, file in place.files().items():
             self._array(place.group, name)[place.index] = arrays[name]
-            chunks[name] = sealed(self.path / file)
+            chunks[name] = sealed(self.storage, file)
             values[name] = extremes(arrays[name])
         now = datetime.now(UTC).isoformat(timespec="seconds")
         marker = Marker(unit, chunks, values, round(seconds, 6), socket.gethostname(), now)
@@ -263,17 +245,11 @@ class Store:
             self.ledger.reopen(unit)
             if unit < self.units():
                 for file in self.plan.place(unit).files().values():
-                    (self.path / file).unlink(missing_ok=True)
+                    self.storage.delete(file)
 
     def sweep(self) -> int:
         """Remove what killed processes left; only for the holder of the store's lease."""
-        count = self.ledger.sweep() + _sweep_sides(self.path)
-        for folder, _, names in os.walk(self.path / "grid"):
-            for name in names:
-                if name.endswith(".partial"):
-                    Path(folder, name).unlink(missing_ok=True)
-                    count += 1
-        return count
+        return self.storage.sweep()
 
     def _open(self, name: str) -> Any:
         import zarr
@@ -281,7 +257,8 @@ class Store:
         if name not in self._arrays:
             # a chunk of nothing but NaN is a result too; only a missing file means "not computed"
             with zarr.config.set({"array.write_empty_chunks": True}):
-                self._arrays[name] = zarr.open_array(self.path / name, mode="r+", zarr_format=3)
+                files = self.storage.zarr_store()
+                self._arrays[name] = zarr.open_array(files, path=name, mode="r+", zarr_format=3)
         return self._arrays[name]
 
     def _array(self, group: GroupLayout, name: str) -> Any:
@@ -305,12 +282,10 @@ def _check_arrays(place: Place, arrays: Arrays) -> None:
         )
 
 
-def sealed(path: Path) -> tuple[int, int]:
+def sealed(storage: Storage, name: str) -> tuple[int, int]:
     """Return the size of a chunk file and the CRC-32C that its codec put into its last bytes."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 4))
-        return size, int.from_bytes(file.read(4), "little")
+    size, last = storage.tail(name, 4)
+    return size, int.from_bytes(last, "little")
 
 
 def extremes(data: NDArray[Any]) -> tuple[str, str, int]:
@@ -322,25 +297,25 @@ def extremes(data: NDArray[Any]) -> tuple[str, str, int]:
     return str(low), str(high), missing
 
 
-def read_moments(path: str | Path) -> dict[str, xr.Dataset]:
+def read_moments(path: Address) -> dict[str, xr.Dataset]:
     """Return the moments of a store by experiment, in memory."""
-    open_store(path)
-    where = Path(path)
+    files = open_store(path).storage.zarr_store()
     with (
-        decoding(where),
-        xr.open_datatree(where, engine="zarr", group="moments", consolidated=True) as tree,
+        decoding(path),
+        xr.open_datatree(files, engine="zarr", group="moments", consolidated=True) as tree,
     ):
         return {name: child.to_dataset().load() for name, child in tree.children.items()}
 
 
-def open_grid(path: str | Path) -> xr.DataTree:
+def open_grid(path: Address) -> xr.DataTree:
     """Open a store lazily, as dask arrays in its own chunks; missing units read as NaN.
 
     The attribute ``units_missing`` of the root says how many, and if there are any a warning does.
     """
     store = open_store(path)
     with decoding(store.path):
-        tree = xr.open_datatree(store.path, engine="zarr", chunks={}, consolidated=True)
+        files = store.storage.zarr_store()
+        tree = xr.open_datatree(files, engine="zarr", chunks={}, consolidated=True)
     marked = [unit for unit in store.ledger.marked() if unit < store.units()]
     missing = store.units() - len(marked)
     tree.attrs["units_missing"] = missing
@@ -354,7 +329,7 @@ def open_grid(path: str | Path) -> xr.DataTree:
     return tree
 
 
-def status(path: str | Path) -> dict[str, Any]:
+def status(path: Address) -> dict[str, Any]:
     """Return the state of a store, as JSON: identity, units by group, failures, lease, bytes."""
     store = open_store(path)
     done, nbytes = np.zeros(store.units(), dtype=np.bool_), 0
@@ -375,7 +350,7 @@ def status(path: str | Path) -> dict[str, Any]:
         "done": int(done.sum()),
         "groups": groups,
         "failed": failed,
-        "lease": look(store.path),
+        "lease": look(store.storage),
         "bytes": nbytes + sum(size for size, _ in store.plan.files.values()),
         "complete": bool(done.all()),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from lmltgrid.lease import Lease
 from lmltgrid.ledger import Marker
 from lmltgrid.plan import Place
 from lmltgrid.progress import Message
+from lmltgrid.storage import Address, Storage
 from lmltgrid.store import Arrays, Store, extremes, open_store, sealed
 
 Evaluate = Callable[[str, tuple[slice, ...]], Arrays]
@@ -24,7 +24,7 @@ Evaluate = Callable[[str, tuple[slice, ...]], Arrays]
 class VerifyReport:
     """What `verify_store` found: damaged units, damaged files, each with a sentence.
 
-    ``strays`` are files among the markers that are no marker of a unit of the plan.
+    ``strays`` are files, by name, among the markers that are no marker of a unit of the plan.
     """
 
     units: int
@@ -33,7 +33,7 @@ class VerifyReport:
     deep: bool = False
     damaged: dict[int, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    strays: dict[Path, str] = field(default_factory=dict)
+    strays: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -67,17 +67,20 @@ def verify_store(
     Nothing is changed; `repair_store` makes a resumed scan compute damaged units anew.
     """
     report = VerifyReport(store.units(), deep=deep)
+    sizes = store.storage.sizes()
     for name, (size, crc) in store.plan.files.items():
-        if problem := _file_problem(store.path / name, size, crc if deep else None):
-            report.files[name] = f"{store.path / name}: {problem}"
-    for path in store.ledger.strays(store.units()):
-        report.strays[path] = f"{path}: a stray file, no marker of the {store.units()} units"
+        problem = _size_problem(sizes.get(name), size)
+        if problem := problem or (_crc_problem(store.storage, name, crc) if deep else ""):
+            report.files[name] = f"{store.storage.at(name)}: {problem}"
+    for name in store.ledger.strays(store.units()):
+        text = f"a stray file, no marker of the {store.units()} units"
+        report.strays[name] = f"{store.storage.at(name)}: {text}"
     sound = []
     for unit, marker in store.ledger.markers():
         if unit >= store.units():
             continue
         report.finished += 1
-        if problem := _unit_problem(store, unit, marker, deep=deep):
+        if problem := _unit_problem(store, unit, marker, sizes, deep=deep):
             report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"
         else:
             sound.append(unit)
@@ -100,21 +103,23 @@ def require_sound(store: Store) -> None:
     VerificationError
         Naming the first such file.
     """
-    for name, (size, crc) in store.plan.files.items():
-        if problem := _file_problem(store.path / name, size, crc):
+    for name, (_, crc) in store.plan.files.items():
+        if problem := _crc_problem(store.storage, name, crc):
             raise VerificationError(
-                f"{store.path / name}: {problem}; nothing can be computed from it: restore a copy, "
-                "or run the scan into a new store"
+                f"{store.storage.at(name)}: {problem}; nothing can be computed from it: restore a "
+                "copy, or run the scan into a new store"
             )
 
 
-def _unit_problem(store: Store, unit: int, marker: Marker | None, *, deep: bool) -> str:
+def _unit_problem(
+    store: Store, unit: int, marker: Marker | None, sizes: Mapping[str, int], *, deep: bool
+) -> str:
     if marker is None:
         return "its marker cannot be read"
     place = store.plan.place(unit)
     for name, file in place.files().items():
         size, crc = marker.chunks.get(name, (0, 0))
-        if problem := _file_problem(store.path / file, size, None):
+        if problem := _size_problem(sizes.get(file), size):
             return f"{file}: {problem}"
         if deep and (problem := _content_problem(store, place, name, crc, marker.values)):
             return f"{file}: {problem}"
@@ -125,10 +130,12 @@ def _content_problem(
     store: Store, place: Place, name: str, crc: int, values: Mapping[str, Any]
 ) -> str:
     """Decode a chunk, which compares its bytes with the CRC that ends it."""
-    if sealed(store.path / place.files()[name])[1] != crc:
-        return "its CRC is not the recorded one"
     try:
+        if sealed(store.storage, place.files()[name])[1] != crc:
+            return "its CRC is not the recorded one"
         data = store.read_array(place, name)
+    except ConnectionError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:
         return f"it cannot be decoded ({error})"
     same = list(extremes(data)) == list(values.get(name, ()))
@@ -142,19 +149,25 @@ def _difference(store: Store, unit: int, evaluate: Evaluate) -> str:
     return f"computed again, {', '.join(differing)} differs" if differing else ""
 
 
-def _file_problem(path: Path, size: int, crc: int | None) -> str:
-    """Say what is wrong with a file, if anything: presence, size, and CRC-32 if given."""
+def _size_problem(found: int | None, size: int) -> str:
+    """Say what is wrong with the presence or the size of a file, if anything."""
+    if found is None:
+        return "it is missing"
+    return "" if found == size else f"it has {found} bytes, its record says {size}"
+
+
+def _crc_problem(storage: Storage, name: str, crc: int) -> str:
+    """Say what is wrong with the content of a file, if anything."""
     try:
-        found = path.stat().st_size
-        content = b"" if crc is None else path.read_bytes()
+        content = storage.read(name)
+    except ConnectionError:
+        raise
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    if found != size:
-        return f"it has {found} bytes, its record says {size}"
-    return "" if crc is None or zlib.crc32(content) == crc else "its CRC is not the recorded one"
+    return "" if zlib.crc32(content) == crc else "its CRC is not the recorded one"
 
 
-def repair_store(path: str | Path, report: VerifyReport, message: Message) -> int:
+def repair_store(path: Address, report: VerifyReport, message: Message) -> int:
     """Make a resumed scan compute the damaged units of ``report`` anew, and remove stray files.
 
     Returns
@@ -165,8 +178,8 @@ def repair_store(path: str | Path, report: VerifyReport, message: Message) -> in
     store = open_store(path)
     with Lease(store.path, message):
         for stray in report.strays:
-            stray.unlink(missing_ok=True)
-            message(f"{stray}: removed")
+            store.storage.delete(stray)
+            message(f"{store.storage.at(stray)}: removed")
         return discard_damaged(store, report, message) + len(report.strays)
 
 

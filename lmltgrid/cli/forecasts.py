@@ -57,7 +57,7 @@ def _costs(found: Forecast) -> Table:
         ("chunks", str(found.chunks)),
         ("bytes before compression", _size(found.nbytes)),
         ("... compressed, about", _size(found.stored_nbytes)),
-        ("... free at the store's place", _size(found.free_nbytes)),
+        ("... free at the store's place", _room(found.free_nbytes)),
         ("moments", _size(found.moments_nbytes)),
         ("memory of a worker, about", _size(found.worker_nbytes)),
         ("... that it may take", _size(found.memory_nbytes)),
@@ -91,6 +91,10 @@ def _size(nbytes: int) -> str:
         if nbytes >= size:
             return f"{nbytes / size:.4g} {unit}"
     return f"{nbytes / 1e3:.4g} kB"
+
+
+def _room(nbytes: int | None) -> str:
+    return "not known" if nbytes is None else _size(nbytes)
 
 
 def _seconds(seconds: float) -> str:

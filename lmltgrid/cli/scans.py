@@ -19,18 +19,34 @@ if TYPE_CHECKING:
 CLUSTERS: Final = ("in-process", "local")
 EXAMPLE: Final = "lmltgrid {} quickstart.zarr"
 
+
+def _cluster(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no form of a cluster, before anything is read."""
+    if value is None or value in CLUSTERS or "://" in value or value.endswith((".json", ".toml")):
+        return value
+    raise click.BadParameter(
+        f"{value!r} is given; allowed: {', '.join(CLUSTERS)}, the address of a scheduler "
+        "(tcp://host:port), a scheduler file (.json), a site file (.toml); choose one of them",
+        context,
+        option,
+    )
+
+
 store_argument = click.argument("store", type=click.Path(path_type=Path))
 how = options.joined(
     click.option(
         "--cluster",
-        type=click.Choice(CLUSTERS),
-        help="Where to compute: in this process, or with a Dask cluster of processes on this "
-        "machine. [default: as the specification says]",
+        metavar="in-process|local|ADDRESS|FILE",
+        callback=_cluster,
+        help="Where to compute: in this process; with a Dask cluster of processes on this machine; "
+        "with a running Dask scheduler, by its address (tcp://host:port or tls://host:port) or "
+        "scheduler file (.json); or as a site file (.toml) says, as on a batch system: see "
+        "deploy/. [default: as the specification says]",
     ),
     click.option(
         "--workers",
         type=click.IntRange(1, 4096),
-        help="How many threads (in-process) or processes (local) compute.",
+        help="How many threads (in-process), processes (local) or workers of jobs compute.",
     ),
     click.option(
         "--until",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import dask_programs
 import pytest
 
 from lmltgrid import cluster
@@ -16,11 +17,25 @@ def local() -> Iterator[cluster.Executor]:
         yield executor
 
 
-@pytest.fixture(params=["in-process", "threads", pytest.param("local", marks=pytest.mark.cluster)])
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Executor]:
+    """A scheduler and two workers that are programs of their own."""
+    with (
+        dask_programs.scheduler(tmp_path_factory.mktemp("running")) as (file, _),
+        cluster.choose(str(file)).start() as executor,
+    ):
+        dask_programs.wait_for_workers(executor, 2)
+        yield executor
+
+
+CLUSTERS = [pytest.param(name, marks=pytest.mark.cluster) for name in ("local", "running")]
+
+
+@pytest.fixture(params=["in-process", "threads", *CLUSTERS])
 def executor(request: pytest.FixtureRequest) -> Iterator[cluster.Executor]:
-    """Every kind of executor in turn."""
-    if request.param == "local":
-        yield request.getfixturevalue("local")
+    """Every kind of executor in turn; those of a batch system need one, see test_slurm.py."""
+    if request.param in ("local", "running"):
+        yield request.getfixturevalue(request.param)
     else:
         with cluster.in_process(2 if request.param == "threads" else 1) as inside:
             yield inside

@@ -91,6 +91,12 @@ def slow(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[st
     return plain(state, group, index)
 
 
+def slower(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Take long enough for whatever happens to a scheduler to happen in mid-scan."""
+    time.sleep(1.0)
+    return plain(state, group, index)
+
+
 class _Torn(dict[str, Any]):
     """Arrays of which the second cannot be had: the process dies between two chunks."""
 

@@ -18,7 +18,8 @@ import pytest
 from lmltgrid import cluster, scan
 from lmltgrid.cluster import Executor
 from lmltgrid.errors import MachineError
-from lmltgrid.lease import Lease, machine_key, process_lives
+from lmltgrid.lease import Lease
+from lmltgrid.processes import machine_key, process_lives
 from lmltgrid.scan import run_scan
 from lmltgrid.store import Store, status
 from lmltgrid.verify import repair_store, verify_store
@@ -99,7 +100,7 @@ class TestKilledWorkers:
 
 def test_a_nanny_that_gave_up_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays among the cluster's workers, failed, so that scaling alone changes nothing."""
-    monkeypatch.setattr(cluster, "GIVEN_UP", 0.0)
+    monkeypatch.setattr("lmltgrid.cluster.processes.GIVEN_UP", 0.0)
     closed: list[int] = []
     scaled: list[int] = []
 
@@ -112,6 +113,7 @@ def test_a_nanny_that_gave_up_is_replaced(monkeypatch: pytest.MonkeyPatch) -> No
         failed = SimpleNamespace(is_alive=lambda: False, close=close)
         fake = SimpleNamespace(
             workers={0: alive, 1: failed},
+            worker_spec={},
             scheduler_info={"workers": {"tcp://a": {"name": 0}}},
             loop=SimpleNamespace(add_callback=lambda call, *args: call(*args)),
             scale=scaled.append,

@@ -246,6 +246,13 @@ def test_resume_refuses_another_version_of_the_physics(spec, tmp_path, monkeypat
         service.resume(stopped.store, quiet=True)
 
 
+def test_a_worker_of_another_version_refuses_to_compute(spec, tmp_path, monkeypatch):
+    stopped = service.run(spec, store=tmp_path / "a.zarr", until=0.0, quiet=True)
+    monkeypatch.setattr("lmltgrid.basis.PHYSICS_VERSION", 999)
+    with pytest.raises(SpecificationError, match="give all workers the version that began it"):
+        service.load_states(str(stopped.store))
+
+
 def test_an_empty_folder_may_wait_for_the_store(spec, tmp_path):
     (tmp_path / "a.zarr").mkdir()
     assert service.run(spec, store=tmp_path / "a.zarr", quiet=True).exit_code == 0

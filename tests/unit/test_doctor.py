@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 def test_room_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, state: str
 ) -> None:
-    monkeypatch.setattr("lmltgrid.store.free_bytes", lambda _: free)
+    monkeypatch.setattr("lmltgrid.storage.LocalStorage.free_bytes", lambda _: free)
     assert by_name(doctor.place(tmp_path))["free space"].state == state
     monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=free))
     assert doctor.memory().state == state

@@ -21,8 +21,9 @@ from sample_store import DIMS, IDENTITY, MOMENTS, chunk, fill, layout, numbers
 
 from lmltgrid import store as store_module
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
-from lmltgrid.lease import machine_key
 from lmltgrid.plan import ArrayLayout, GroupLayout, Plan, StoreLayout, layout_bytes
+from lmltgrid.processes import machine_key
+from lmltgrid.storage import Storage, local
 from lmltgrid.store import (
     IncompleteStoreWarning,
     Store,
@@ -207,7 +208,7 @@ class TestCreation:
     def test_a_failure_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(self: Plan, path: Path) -> None:
+        def full(self: Plan, storage: Storage) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(Plan, "save", full)
@@ -221,13 +222,13 @@ class TestCreation:
         path = tmp_path / "scan.zarr"
         write = store_module.write_skeleton
 
-        def beaten(side: Path, *rest: Any) -> None:
+        def beaten(side: Storage, *rest: Any) -> None:
             write(side, *rest)
             monkeypatch.setattr(store_module, "write_skeleton", write)
             create_store(path, layout(), {})
 
         monkeypatch.setattr(store_module, "write_skeleton", beaten)
-        monkeypatch.setattr(store_module, "machine_key", map(str, count()).__next__)
+        monkeypatch.setattr(local, "machine_key", map(str, count()).__next__)
         with pytest.raises(MachineError, match="another run has created this store") as caught:
             create_store(path, layout(), MOMENTS)
         assert f"'lmltgrid status {path}' shows it: wait for that run" in str(caught.value)
@@ -405,7 +406,7 @@ def test_files_that_are_no_markers_are_not_counted(store: Store) -> None:
     assert open_grid(store.path).attrs["units_missing"] == 0
     report = verify_store(store)
     assert report.finished == 8
-    assert sorted(report.strays) == sorted(strays)
+    assert [store.path / name for name in report.strays] == sorted(strays)
     assert not report.ok
     with pytest.raises(VerificationError, match=r"a stray file, no marker of the 8 units"):
         report.require()
