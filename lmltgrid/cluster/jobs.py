@@ -31,7 +31,7 @@ LISTS: Final = {"slurm": ("squeue", "--noheader", "--me", "--format=%A")}
 
 
 def _job_class(kind: str) -> Any:
-    """Return dask-jobqueue's class of jobs, made to remember why a job was refused.
+    """Return dask-jobqueue's class of jobs, made to remember how a job ended.
 
     A refusal would otherwise end in a task of the event loop that nobody looks at.
     """
@@ -59,6 +59,10 @@ def _job_class(kind: str) -> Any:
             except (RuntimeError, ValueError, OSError) as error:
                 self.refused = _refusal(error)
                 self.status = Status.running
+
+        async def close(self) -> None:
+            await super().close()
+            self.status = Status.closed  # distributed asserts it of every job that is remembered
 
     return Job
 
@@ -160,7 +164,7 @@ class _Jobs(OwnCluster):
     def __init__(self, site: BatchSite, workers: int) -> None:
         super().__init__(site.kind, workers)
         self.site = site
-        self._seen: set[Any] = set()  # jobs whose worker has reported
+        self._seen: dict[Any, Any] = {}  # jobs whose worker has reported, by their names
         self._absent: dict[Any, float] = {}  # since when such a job has no worker
         self._unlisted: set[Any] = set()  # jobs that the batch system did not know, last time
         self._fruitless = 0
@@ -176,14 +180,16 @@ class _Jobs(OwnCluster):
         self._require_scheduler()
         now = time.monotonic()
         names, jobs = self._names(), dict(self._cluster.workers)
-        here = {name for name in jobs if _reports(str(name), names)}
-        if here - self._seen:
+        here = {name: job for name, job in jobs.items() if _reports(str(name), names)}
+        if any(self._seen.get(name) is not job for name, job in here.items()):
             self._fruitless = 0
         self._seen |= here
-        for name in here:
+        # distributed gives the name of a job whose worker has ended to the next one
+        fresh = {name: job for name, job in jobs.items() if self._seen.get(name) is not job}
+        for name in here.keys() | fresh.keys():
             self._absent.pop(name, None)
-        lost = [n for n in jobs if n in self._seen - here and self._silent(n, now)]
-        lost += self._vanished({n: job for n, job in jobs.items() if n not in self._seen}, now)
+        lost = [n for n in jobs.keys() - here.keys() - fresh.keys() if self._silent(n, now)]
+        lost += self._vanished(fresh, now)
         for name in lost:
             self._cluster.loop.add_callback(self._drop, name)
         if lost or len(jobs) < max(self._wanted(), len(self._cluster.worker_spec)):
@@ -248,7 +254,7 @@ class _Jobs(OwnCluster):
 
     def _drop(self, name: Any) -> None:
         self._absent.pop(name, None)
-        self._seen.discard(name)
+        self._seen.pop(name, None)
         super()._drop(name)
 
     def _restore(self) -> None:
@@ -285,6 +291,12 @@ class _Jobs(OwnCluster):
             self._cluster.scale(self.slots)
         self._idle_since = time.monotonic()
         return self
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        for role in ("ca_file", "cert", "key"):  # dask-jobqueue leaves the files to the collector
+            with suppress(AttributeError):
+                getattr(self._cluster, f"_job_{role}").close()
 
 
 def _reports(name: str, workers: set[str]) -> bool:
