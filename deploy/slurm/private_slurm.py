@@ -340,7 +340,7 @@ def stop(folder: Path) -> list[str]:
     """Cancel the jobs, end the daemons; return the names of those that ran."""
     running = daemons(folder)
     if {"munged", "slurmctld", "slurmd"} <= running.keys():
-        ask(folder, "scancel", "--full", "--user", pwd.getpwuid(os.geteuid()).pw_name)
+        ask(folder, "scancel", "--user", pwd.getpwuid(os.geteuid()).pw_name)
         until(lambda: not ask(folder, "squeue", "-h"))
     end_processes(step_processes(folder), 2.0)  # of jobs that nobody could cancel
     for name in reversed(DAEMONS):

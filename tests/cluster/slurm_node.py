@@ -53,10 +53,15 @@ class Node:
         words = self.run("scontrol", "show", "job", "--oneliner", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def jobs(self, *states: str) -> list[str]:
+    def jobs(self, *states: str, name: str = "lmltgrid") -> list[str]:
         """Return the ids of the jobs in these states, without any of all that have not ended."""
         chosen = ["--states", ",".join(states)] if states else []
-        return self.run("squeue", "--noheader", "--array", "--format=%i", *chosen).split()
+        words = ["squeue", "--noheader", "--array", "--format=%i", f"--name={name}", *chosen]
+        return self.run(*words).split()
+
+    def submitted(self) -> set[str]:
+        """Return the ids of all workers that were ever submitted."""
+        return set(self.jobs("all"))
 
     def wait(self, job: str, *states: str) -> dict[str, str]:
         """Wait until a job is in one of these states; return what Slurm knows of it then."""
@@ -67,22 +72,25 @@ class Node:
             time.sleep(0.1)
         return known
 
+    def cancel(self, *jobs: str) -> None:
+        """Cancel jobs, which may have ended already."""
+        subprocess.run(["scancel", *jobs], env=self.environment, check=False)
+
     def clear(self) -> None:
-        """Cancel what a test left, so that the next one finds an idle node."""
-        if self.jobs():
-            self.run("scancel", "--full", *self.jobs())
+        """Cancel the workers that a test left, so that the next one finds none."""
         end = time.monotonic() + PATIENCE
-        while self.jobs() or "idle" not in self.run("sinfo", "--noheader", "--format=%T"):
-            assert time.monotonic() < end, "jobs do not end"
+        while jobs := self.jobs():
+            self.cancel(*jobs)
+            assert time.monotonic() < end, f"jobs {jobs} do not end"
             time.sleep(0.1)
 
 
 @contextmanager
-def running() -> Iterator[Node]:
+def running(cpus: int = 4) -> Iterator[Node]:
     """Start a private Slurm, and stop it; skip where it cannot run, with its own words."""
     # the paths of sockets are short, so the folder is not one of pytest's
     with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
-        code, _, said = private_slurm("start", folder)
+        code, _, said = private_slurm("start", folder, "--cpus", str(cpus))
         if code == 1 and said.startswith("private_slurm: "):
             pytest.skip(f"no private Slurm here: {said.removeprefix('private_slurm: ')}")
         assert code == 0, said
