@@ -331,11 +331,7 @@ def _labeled(
             }
         dataset[f"{channel}_error"].attrs = {"units": "1", "long_name": "relative error"}
     dataset["background"].attrs = {"units": "1/(tonne year)", "long_name": "expected background"}
-    dataset["window"].attrs = {
-        "units": "keV",
-        "long_name": "analysis window",
-        "energy_scale": experiment.window_scale,
-    }
+    dataset["window"].attrs = experiment.window_label
     dataset.attrs = {
         "experiment": experiment.name,
         "source": experiment.spec.source,

@@ -66,7 +66,7 @@ class Binned:
 
     @cached_property
     def seen(self) -> float:
-        """Counts above the background, per tonne year as the coefficients, of the largest bins."""
+        """Counts above the background, per tonne year as the coefficients, summed over bins."""
         signal = np.maximum(self.observed - self.background, 0.0)
         return float(np.sum(signal / self.scale))
 
@@ -85,6 +85,34 @@ class Binned:
     def curve(self, coefficients: Array, x: Array) -> Array:
         """Return the minimized chi-square at one mass; coefficients of shape (bin, order)."""
         return np.asarray(self.plane(coefficients[:, :, None], x)[0])
+
+    def couplings(self, coefficients: Array) -> Array:
+        """Return the x at which the chi-square is looked at: from no change to a large one.
+
+        A large one gives many more counts than the Standard Model has, and than the data hold.
+
+        Parameters
+        ----------
+        coefficients : shape (bin, order)
+
+        Returns
+        -------
+        shape (n,), ascending; one point where nothing changes.
+        """
+        c0, c1, c2 = np.abs(coefficients).sum(axis=0)
+        if c1 == 0.0 and c2 == 0.0:
+            return np.ones(1)
+        total = c0 if c0 > 0.0 else 1.0
+
+        def at(change: float) -> float:
+            linear = change * total / c1 if c1 > 0.0 else np.inf
+            square = np.sqrt(change * total / c2) if c2 > 0.0 else np.inf
+            return float(min(linear, square))
+
+        first, last = at(_LITTLE), max(at(_LARGE), at(_LARGE * self.seen / total))
+        last = max(last, 1e3 * first)
+        steps = max(_POINTS, int(np.ceil(np.log(last / first) / _STEP)))
+        return np.geomspace(first, last, steps)
 
 
 def from_moments(
@@ -134,30 +162,6 @@ def from_moments(
     )
 
 
-def couplings(coefficients: Array, seen: float = 0.0) -> Array:
-    """Return the x at which a chi-square is looked at, shape (n,): from no change to a large one.
-
-    Parameters
-    ----------
-    coefficients : shape (bin, order)
-    seen
-        Counts that the data hold, in the unit of the coefficients: the last x gives many more.
-    """
-    c0, c1, c2 = np.abs(coefficients).sum(axis=0)
-    if c1 == 0.0 and c2 == 0.0:
-        return np.ones(1)
-    total = c0 if c0 > 0.0 else 1.0
-
-    def at(change: float) -> float:
-        linear = change * total / c1 if c1 > 0.0 else np.inf
-        square = np.sqrt(change * total / c2) if c2 > 0.0 else np.inf
-        return float(min(linear, square))
-
-    first, last = at(_LITTLE), max(at(_LARGE), at(_LARGE * seen / total), 1e3 * at(_LITTLE))
-    steps = max(_POINTS, int(np.ceil(np.log(last / first) / _STEP)))
-    return np.geomspace(first, last, steps)
-
-
 def least(data: Binned, coefficients: Array) -> tuple[float, int, float]:
     """Return the least chi-square, polished in the coupling, and where it is.
 
@@ -173,7 +177,7 @@ def least(data: Binned, coefficients: Array) -> tuple[float, int, float]:
     best = (np.inf, 0, 0.0)
     for place in range(coefficients.shape[2]):
         own = np.ascontiguousarray(coefficients[:, :, place])
-        x = np.append(0.0, couplings(own, data.seen))
+        x = np.append(0.0, data.couplings(own))
         values = data.curve(own, x)
         if not np.isfinite(values).any():
             continue

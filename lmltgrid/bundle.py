@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 
 from numpy.typing import NDArray
 
+from lmltgrid.lease import Fence
 from lmltgrid.store import Store, open_store
 
 HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -60,8 +61,22 @@ def _load(path: str, token: str, evaluator: Evaluator) -> tuple[Store, Any]:
         return _loaded[key]
 
 
-def run_bundle(path: str, token: str, evaluator: Evaluator, units: tuple[int, ...]) -> Bundle:
-    """Compute and write units, in any process; a failing unit does not stop the others."""
+def run_bundle(
+    path: str, token: str, evaluator: Evaluator, lease: tuple[str, str], units: tuple[int, ...]
+) -> Bundle:
+    """Compute and write units, in any process; a failing unit does not stop the others.
+
+    Parameters
+    ----------
+    path, token
+        Of the store and its plan.
+    evaluator
+        What computes.
+    lease
+        Name and token of the lease under which the run works; without it nothing is written.
+    units
+        What is computed.
+    """
     result = Bundle(done=[], failed=[], bytes=0, seconds=0.0, machine="", broken="")
     try:
         store, state = _load(path, token, evaluator)
@@ -70,8 +85,9 @@ def run_bundle(path: str, token: str, evaluator: Evaluator, units: tuple[int, ..
         result["broken"] = f"{path}: the evaluator cannot be loaded ({text})"
         return result
     start = time.perf_counter()
+    fence = Fence(store.storage, *lease)
     for unit in units:
-        if result["machine"] or store.ledger.asked_to_stop():
+        if result["machine"] or fence.closed():
             break
         if store.is_done(unit):  # by a process that was believed dead
             result["done"].append(unit)
@@ -88,6 +104,9 @@ def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result:
     writing = False
     try:
         arrays = evaluator.evaluate(state, place.group.path, place.index)
+        if store.is_done(unit):  # by a process that was retired while it computed
+            result["done"].append(unit)
+            return
         writing = True
         marker = store.write_unit(unit, arrays, time.perf_counter() - start)
     except Exception as error:

@@ -26,8 +26,6 @@ WARNING: Final = "warning"
 FAILED: Final = "failed"
 
 DISTRIBUTION: Final = "lmltgrid"
-NEEDED_MEMORY: Final = 400e6  # the least that run.memory_mb may be
-USUAL_MEMORY: Final = 1000e6  # its default
 NEEDED_ROOM: Final = 100e6  # of a store: moments, metadata and the first chunks
 USUAL_ROOM: Final = 1e9
 NETWORK: Final = ("nfs", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb", "afs", "9p", "fuse.ssh")
@@ -199,17 +197,20 @@ def cores() -> Check:
 
 
 def memory() -> Check:
-    """Check the free memory; limits of a batch job are not seen."""
+    """Check the free memory against what a worker may be given; limits of a job are not seen."""
     import psutil
 
-    free = psutil.virtual_memory().available
-    text = f"{free / 1e6:.0f} MB free"
-    todo = f"a worker needs at least {NEEDED_MEMORY / 1e6:.0f} MB; take fewer, or a larger machine"
-    if free < NEEDED_MEMORY:
+    from lmltgrid.spec import RunSpec
+
+    field = RunSpec.model_fields["memory_mb"]
+    needed = next(one.ge for one in field.metadata if hasattr(one, "ge"))
+    free = psutil.virtual_memory().available / 1e6
+    text = f"{free:.0f} MB free"
+    todo = f"a worker needs at least {needed} MB; take fewer, or a larger machine"
+    if free < needed:
         return Check("memory", FAILED, text, todo)
-    return (
-        Check("memory", WARNING, text, todo) if free < USUAL_MEMORY else Check("memory", OK, text)
-    )
+    enough = free >= field.default
+    return Check("memory", OK, text) if enough else Check("memory", WARNING, text, todo)
 
 
 def file_system(path: Path) -> str:

@@ -44,6 +44,10 @@ class MachineError(LmltgridError, OSError):
     exit_code = 6
 
 
+class BusyError(MachineError):
+    """Another run is at work on the same store."""
+
+
 class ConvergenceError(LmltgridError, ArithmeticError):
     """A fit does not converge where an answer needs it."""
 

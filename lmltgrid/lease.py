@@ -1,4 +1,8 @@
-"""The lease on a store: one run has it at a time, and a dead run loses it."""
+"""The lease on a store: one run has it at a time, and a dead run loses it.
+
+Shards of a scan have a lease each; those of one division run side by side, but not beside a run of
+the whole store, nor beside shards of another division.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,20 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from lmltgrid.errors import MachineError
-from lmltgrid.ledger import FOLDER, as_json, read_json
+from lmltgrid.errors import BusyError, MachineError
+from lmltgrid.ledger import FOLDER, as_json, parsed, read_json
 from lmltgrid.processes import machine_key, process_lives
 from lmltgrid.progress import Message
+from lmltgrid.shard import Shard
 from lmltgrid.storage import Address, State, Storage, storage_of
 
 LEASE = f"{FOLDER}/lease.json"
+SHARDS = f"{FOLDER}/shards"
 STALE = 60.0  # s without a heartbeat after which a lease is taken over
 BEAT = 10.0  # s between heartbeats
 WATCH = 2.5 * BEAT  # s that a silent lease is watched: clocks can be set, heartbeats cannot
@@ -26,7 +33,7 @@ SKEW = 2.0  # s by which the clocks of one storage may differ
 
 
 class Lease:
-    """The right to run on the store at ``path``, held while entered; one run has it at a time.
+    """The right to run on the store at ``path``, or a shard of it, held while entered.
 
     A file that is created if it is absent names the holder; a thread refreshes its time. The lease
     of a dead process of this machine is taken over, and one without a heartbeat for 60 s. Silence
@@ -34,27 +41,38 @@ class Lease:
     watched, long enough for two heartbeats, before it is taken over.
     """
 
-    def __init__(self, path: Address, message: Message) -> None:
+    def __init__(self, path: Address, message: Message, shard: Shard | None = None) -> None:
         self._storage = storage_of(path)
-        self.path = self._storage.at(LEASE)
+        self.name = LEASE if shard is None else f"{SHARDS}/{shard.tag}.json"
+        self.path = self._storage.at(self.name)
+        self.token = uuid.uuid4().hex
         self.taken_over = False
         self.lost = False
+        self._shard = shard
         self._where = self._storage.path
         self._message = message
-        self._token = uuid.uuid4().hex
         self._end = threading.Event()
+        self._writing = threading.Lock()  # a heartbeat must not meet a lease that is rewritten
 
     def __enter__(self) -> Self:
         """Take the lease.
 
         Raises
         ------
+        BusyError
+            Another run holds it.
         MachineError
-            Another run holds it, or the store cannot be written.
+            The store cannot be written.
         """
         try:
-            while not (self._create() or self._take_over()):
+            while not (self._create() or self._take_over(self.name)):
                 pass
+            try:
+                # after ours is there: of two runs at the same moment, one at least sees the other
+                self._exclude()
+            except BaseException:
+                self._storage.delete(self.name)
+                raise
         except OSError as error:
             if isinstance(error, MachineError):
                 raise
@@ -72,28 +90,45 @@ class Lease:
         self._thread.join()
         with suppress(OSError):
             if self._mine():
-                self._storage.delete(LEASE)
+                self._storage.delete(self.name)
+
+    def stop(self) -> None:
+        """Ask every process that works under this lease to stop after its unit."""
+        with self._writing, suppress(OSError):
+            seen = self._storage.state(self.name)
+            if self._mine():  # else those processes have seen that it is not
+                self._storage.swap(self.name, self._content(stopping=True), seen.version)
 
     def _create(self) -> bool:
-        return self._storage.create(LEASE, self._content())
+        return self._storage.create(self.name, self._content())
 
-    def _content(self) -> bytes:
+    def _exclude(self) -> None:
+        """Refuse to run beside a run that may compute the same units."""
+        for name, shard in held(self._storage):
+            if name == self.name or (self._shard and shard and self._shard.beside(shard)):
+                continue
+            while self._storage.exists(name):
+                if self._take_over(name):
+                    self._storage.delete(name)
+
+    def _content(self, *, stopping: bool = False) -> bytes:
         holder = {
             "machine": machine_key(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "token": self._token,
+            "token": self.token,
+            "stopping": stopping,
         }
         return as_json(holder)
 
-    def _take_over(self) -> bool:
+    def _take_over(self, name: str) -> bool:
         """Take a lease whose holder is gone, unless another run is faster, or refuse."""
         try:
-            seen = self._storage.state(LEASE)
+            seen = self._storage.state(name)
         except FileNotFoundError:
             return False  # given back in this moment
-        holder = read_json(self._storage, LEASE) or {}
+        holder = read_json(self._storage, name) or {}
         silence = self._storage.now() - seen.modified
         who, reason = holder_words(holder), gone(holder, silence)
         dead = process_gone(holder)
@@ -103,40 +138,77 @@ class Lease:
                 f"{self._where}: held by {who}, {reason}; watching it for {WATCH:.0f} s before "
                 "it is taken over"
             )
-            if self._moves(seen):
+            if self._moves(name, seen):
                 reason = ""
         if not reason:
-            raise MachineError(
+            raise BusyError(
                 f"{self._where}: another run holds this store ({who}); wait for it, or stop it"
             )
-        if not self._storage.swap(LEASE, self._content(), seen.version):
+        if not self._storage.swap(name, self._content(), seen.version):
             return False
         self.taken_over = True
         self._message(f"{self._where}: taking over from {who}: {reason}")
         return True
 
-    def _moves(self, seen: State) -> bool:
+    def _moves(self, name: str, seen: State) -> bool:
         """Return whether a heartbeat comes, or the lease goes, while it is watched."""
         end = time.monotonic() + WATCH
         while time.monotonic() < end:
             time.sleep(min(LOOK, WATCH))
             try:
-                if self._storage.state(LEASE) != seen:
+                if self._storage.state(name) != seen:
                     return True
             except FileNotFoundError:
                 return False  # given back: the swap will fail, and creating it succeed
         return False
 
     def _mine(self) -> bool:
-        return (read_json(self._storage, LEASE) or {}).get("token") == self._token
+        return (read_json(self._storage, self.name) or {}).get("token") == self.token
 
     def _beat(self) -> None:
         while not self._end.wait(BEAT):
-            with suppress(OSError):  # a file system that stutters; silence, not loss
+            with self._writing, suppress(OSError):  # a storage that stutters; silence, not loss
                 if self._mine():
-                    self._storage.touch(LEASE)
-                elif read_json(self._storage, LEASE) is not None or not self._storage.exists(LEASE):
+                    self._storage.touch(self.name)
+                elif self._taken():
                     self.lost = True
+
+    def _taken(self) -> bool:
+        """Return whether another run has the lease; one that cannot be read is still ours."""
+        content = read_json(self._storage, self.name)
+        return content is not None or not self._storage.exists(self.name)
+
+
+class Fence:
+    """What a process that works under a lease looks at before each unit.
+
+    A worker may outlive its run, as when its scheduler dies; it must not go on beside the next one.
+    """
+
+    def __init__(self, storage: Storage, name: str, token: str) -> None:
+        self._storage, self._name, self._token = storage, name, token
+
+    def closed(self) -> bool:
+        """Return whether to stop: the run is over, was replaced, or asks for it."""
+        try:
+            content = parsed(self._storage.read(self._name))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # a file system that stutters
+        if content is None:
+            return False
+        return content.get("token") != self._token or bool(content.get("stopping"))
+
+
+def held(storage: Storage) -> Iterator[tuple[str, Shard | None]]:
+    """Iterate over the leases in a store, held or stale, with their shards."""
+    if storage.exists(LEASE):
+        yield LEASE, None
+    for name in storage.names(SHARDS):
+        shard = Shard.of_tag(name.rpartition("/")[2].removesuffix(".json"))
+        if shard is not None:
+            yield name, shard
 
 
 def gone(holder: dict[str, Any], silence: float) -> str:
@@ -165,23 +237,25 @@ def holder_words(holder: dict[str, Any]) -> str:
     return f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
 
 
-def look(storage: Storage) -> dict[str, Any] | None:
-    """Return who holds a store, without touching its lease; None if nobody does.
+def look(storage: Storage) -> list[dict[str, Any]]:
+    """Return who holds a store or shards of it, without touching a lease.
 
     Returns
     -------
-    dict
-        ``host``, ``pid``, ``since`` and more of the holder; ``stale``: whether that run is gone;
-        ``why``: how that is known.
+    list of dict
+        For each lease ``host``, ``pid``, ``since`` and more of the holder; ``shard``: k/N or
+        empty; ``stale``: whether that run is gone; ``why``: how that is known.
     """
-    try:
-        seen = storage.state(LEASE)
-    except FileNotFoundError:
-        return None
     try:
         now = storage.now()
     except OSError:  # whoever may only read it has to trust the clock of this machine
         now = time.time()
-    holder = read_json(storage, LEASE) or {}
-    why = gone(holder, now - seen.modified)
-    return holder | {"stale": bool(why), "why": why}
+    found = []
+    for name, shard in held(storage):
+        with suppress(FileNotFoundError):  # given back in this moment
+            seen = storage.state(name)
+            holder = read_json(storage, name) or {}
+            why = gone(holder, now - seen.modified)
+            tag = str(shard) if shard else ""
+            found.append(holder | {"shard": tag, "stale": bool(why), "why": why})
+    return found

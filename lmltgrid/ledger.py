@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lmltgrid.shard import Shard
 from lmltgrid.storage import Address, Storage
 
 FOLDER = "_ledger"
@@ -54,9 +55,13 @@ class Ledger:
         """Return the units that have a marker file, readable or not; fast."""
         return sorted(unit for unit, _ in self._numbered("done"))
 
-    def markers(self) -> Iterator[tuple[int, Marker | None]]:
-        """Iterate over units that have a marker file; `None` stands for an unreadable marker."""
-        units = {name: unit for unit, name in self._numbered("done")}
+    def markers(self, shard: Shard | None = None) -> Iterator[tuple[int, Marker | None]]:
+        """Iterate over units that have a marker file; `None` stands for an unreadable marker.
+
+        Only the units of ``shard``, if one is given.
+        """
+        numbered = self._numbered("done")
+        units = {name: unit for unit, name in numbered if shard is None or shard.has(unit)}
         for name, content in self.storage.read_each(units):
             yield units[name], _marker(parsed(content), units[name])
 
@@ -87,12 +92,8 @@ class Ledger:
 
     @property
     def stop_file(self) -> Address:
-        """The file whose existence asks every process of a run to stop after its unit."""
+        """The file whose existence asks all runs on the store to stop after their units."""
         return self.storage.at(STOP)
-
-    def ask_to_stop(self) -> None:
-        """Create the stop file."""
-        self.storage.write(STOP, b"")
 
     def asked_to_stop(self) -> bool:
         """Return whether there is a stop file."""

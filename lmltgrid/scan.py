@@ -13,7 +13,6 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +23,9 @@ import numpy as np
 from lmltgrid.bundle import Bundle, Evaluator, run_bundle
 from lmltgrid.cluster import Executor, Outcome
 from lmltgrid.errors import LmltgridError, MachineError, PartialStoreError, StoppedError
-from lmltgrid.lease import Lease
+from lmltgrid.lease import Lease, held
 from lmltgrid.progress import Message, Reporter, Silent
+from lmltgrid.shard import Shard
 from lmltgrid.signals import StopSignals
 from lmltgrid.store import Store, free_bytes, open_store
 from lmltgrid.verify import discard_damaged, require_sound, verify_store
@@ -48,6 +48,7 @@ class Report:
     ``ending`` is complete, partial (units failed), stopped, interrupted (Ctrl-C), machine (no
     room, no permission, no workers) or broken (the evaluator cannot be loaded); ``missing`` counts
     units without a marker, those that ``failed`` among them; ``bytes`` were written by this run.
+    With a ``shard``, k/N, everything counts its units alone.
     """
 
     path: str
@@ -60,6 +61,7 @@ class Report:
     missing: int
     seconds: float
     bytes: int
+    shard: str = ""
 
     @property
     def rate(self) -> float:
@@ -95,16 +97,21 @@ class _Run:
         executor: Executor,
         reporter: Reporter,
         retries: int,
+        lease: Lease,
+        shard: Shard | None,
     ) -> None:
         self.store = store
+        self.lease = lease
+        self.shard = shard
         # workers may have another working directory
         self.where = str(store.path.absolute() if isinstance(store.path, Path) else store.path)
         self.evaluator = evaluator
         self.executor = executor
         self.reporter = reporter
         self.retries = retries
-        self.before = store.done()
-        self.fresh = deque(np.flatnonzero(~self.before).tolist())
+        self.mine = np.ones(store.units(), bool) if shard is None else shard.units(store.units())
+        self.before = store.done(shard)
+        self.fresh = deque(np.flatnonzero(self.mine & ~self.before).tolist())
         self.single: deque[int] = deque()  # to be tried again, a call each
         self.suspect: deque[int] = deque()  # to be tried again with no other call in flight
         self.strikes: Counter[int] = Counter()
@@ -116,6 +123,11 @@ class _Run:
         self.tended = 0.0
         self.waiting = ""
         self.lost_any = self.abandoned = False
+
+    @property
+    def total(self) -> int:
+        """Units that are this run's to compute."""
+        return int(self.mine.sum())
 
     def loop(self, watch: Callable[[], None]) -> None:
         """Submit, collect and settle until nothing is left or ``watch`` has stopped the run."""
@@ -129,7 +141,7 @@ class _Run:
             for outcome in self.executor.collect(POLL):
                 self.settle(outcome)
             rate = self.done / max(time.monotonic() - self.begun, 1e-9)
-            self.reporter.progress(int(self.before.sum()) + self.done, self.store.units(), rate)
+            self.reporter.progress(int(self.before.sum()) + self.done, self.total, rate)
 
     def stop(self, ending: str, sentence: str, message: str = "") -> None:
         """End the run when the units that are being computed are written.
@@ -139,14 +151,17 @@ class _Run:
         if not self.ending:
             self.ending, self.sentence = ending, sentence
             self.reporter.message(message or sentence)
-            with suppress(OSError):
-                self.store.ledger.ask_to_stop()
+            self.lease.stop()
 
     def abandon(self, sentence: str) -> None:
         """End the run now; nothing more is expected from the calls in flight."""
         self.stop("machine", sentence)
         self.abandoned |= self.lost_any or bool(self.flying)
         self.flying.clear()
+
+    def lose(self) -> None:
+        """End the run because its lease is another's."""
+        self.abandon(f"{self.store.path}: another run has taken this store over; let it finish")
 
     def tend(self) -> None:
         """Every few seconds, look after workers and disk."""
@@ -186,7 +201,8 @@ class _Run:
             units, alone = self.next_units()
             if not units:
                 return
-            call = (self.where, self.store.plan.token, self.evaluator, units)
+            fence = (self.lease.name, self.lease.token)
+            call = (self.where, self.store.plan.token, self.evaluator, fence, units)
             try:
                 self.flying[self.executor.submit(run_bundle, *call)] = units, alone
             except MachineError as error:
@@ -239,8 +255,8 @@ class _Run:
         elif result["machine"]:
             text = "; all that was computed is saved: make room or check permissions, then resume"
             self.stop("machine", result["machine"] + text)
-        elif ended < len(units):
-            self.stop("stopped", f"{self.store.path}: stopped; resume to go on")
+        elif ended < len(units) and not self.ending:
+            self.lose()  # a worker looks at the lease before each unit
 
     def settle_lost(self, units: tuple[int, ...], alone: bool, error: BaseException | None) -> None:
         """Find out what a lost call had finished; try the rest again, ever more carefully."""
@@ -283,21 +299,23 @@ class _Run:
     def report(self) -> Report:
         """Read the markers again and say how the run ended."""
         done, nbytes = np.zeros_like(self.before), 0
-        for unit, marker in self.store.ledger.markers():
+        for unit, marker in self.store.ledger.markers(self.shard):
             if marker is not None and unit < done.size:
                 done[unit] = True
                 nbytes += 0 if self.before[unit] else marker.nbytes
-        missing = int((~done).sum())
+        missing = int((self.mine & ~done).sum())
         records = sorted(self.store.ledger.failures())
-        failed = tuple(u for u in records if u < done.size and not done[u])
-        partial = f"{self.store.path}: {missing} of {done.size} units are missing"
+        failed = tuple(u for u in records if u < done.size and self.mine[u] and not done[u])
+        of = f" of shard {self.shard}" if self.shard else ""
+        partial = f"{self.store.path}: {missing} of {self.total} units{of} are missing"
         if failed:
             partial += f", {len(failed)} failed; see their records with status"
         return Report(
             path=str(self.store.path),
             ending="complete" if not missing else self.ending or "partial",
             sentence=(self.sentence or f"{partial}; resume to try again") if missing else "",
-            total=done.size,
+            total=self.total,
+            shard=str(self.shard or ""),
             done_before=int(self.before.sum()),
             done_now=int((done & ~self.before).sum()),
             failed=failed,
@@ -317,6 +335,7 @@ def run_scan(
     until: datetime | None = None,
     retries: int = 2,
     deadline: float = 600.0,
+    shard: Shard | None = None,
 ) -> Report:
     """Compute the units of a store that are not finished; begin and resume are the same.
 
@@ -332,6 +351,8 @@ def run_scan(
         How often a unit is tried again whose process died or whose machine refused.
     deadline : s
         Give up if no unit ends for so long.
+    shard
+        Compute these units only; other shards of the same division may run elsewhere.
 
     Raises
     ------
@@ -344,20 +365,20 @@ def run_scan(
     """
     reporter = reporter or Silent()
     store = open_store(path, identity)
-    with StopSignals() as signals, Lease(store.path, reporter.message) as lease:
-        _recover(store, reporter.message)
-        run = _Run(store, evaluator, executor, reporter, retries)
-        try:
+    try:
+        with StopSignals() as signals, Lease(store.path, reporter.message, shard) as lease:
+            _recover(store, reporter.message, lease, shard)
+            run = _Run(store, evaluator, executor, reporter, retries, lease, shard)
             run.loop(lambda: _watch(run, signals, lease, until, deadline))
             if run.abandoned:
                 # a worker that cannot be reached ends with its unit: the report shall have it
                 time.sleep(min(2.0 * max(run.pace, TARGET), GRACE))
-        finally:
-            if not run.abandoned:  # else the file is all that still reaches its workers
-                store.ledger.go_on()
-        if run.lost_any:
-            store.sweep()
-        return run.report()
+            if run.lost_any and shard is None:
+                store.sweep()
+            return run.report()
+    finally:
+        if not any(held(store.storage)):  # the last shard has ended
+            store.ledger.go_on()
 
 
 def _watch(
@@ -376,8 +397,12 @@ def _watch(
     elif until is not None and time.time() >= until.timestamp():
         when = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
         run.stop("stopped", f"{path}: stopped at {when}, all that was computed is saved; resume")
+    elif run.store.ledger.asked_to_stop():
+        run.stop(
+            "stopped", f"{path}: stopped by {run.store.ledger.stop_file}, all is saved; resume"
+        )
     if lease.lost:
-        run.abandon(f"{path}: another run has taken this store over; let it finish")
+        run.lose()
     if run.flying and time.monotonic() - run.moved > deadline:
         run.abandon(
             f"{path}: no unit ended for {deadline:.0f} s on {run.executor.name}; look at the "
@@ -385,13 +410,16 @@ def _watch(
         )
 
 
-def _recover(store: Store, message: Message) -> None:
+def _recover(store: Store, message: Message, lease: Lease, shard: Shard | None) -> None:
     """Clean up after earlier runs, and refuse or mend what is not what its record says.
 
-    What everything is computed from is compared byte for byte, the chunks by their sizes.
+    What everything is computed from is compared byte for byte, the chunks by their sizes. A shard
+    leaves unfinished files, which may be those of another.
     """
-    store.ledger.go_on()
-    if swept := store.sweep():
+    if all(name == lease.name for name, _ in held(store.storage)):  # no other shard is at work
+        store.ledger.go_on()
+    if shard is None and (swept := store.sweep()):
         message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
     require_sound(store)
-    discard_damaged(store, verify_store(store), message)
+    if shard is None or store.done(shard).any():
+        discard_damaged(store, verify_store(store, shard=shard), message)

@@ -27,16 +27,18 @@ from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import choose
 from lmltgrid.datafiles import manifest
-from lmltgrid.errors import SpecificationError, StoppedError
+from lmltgrid.errors import BusyError, SpecificationError, StoppedError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
 from lmltgrid.progress import Reporter, show_progress
 from lmltgrid.scan import run_scan
+from lmltgrid.shard import Shard
 from lmltgrid.signals import Terminated, sigterm_raises
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.tables import models
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
 from lmltgrid.verify import repair_store, verify_store
 
+CREATION: Final = 300.0  # s to wait for the store that another shard creates
 LONGEST: Final = 3e9  # s, a century; a later end is none
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
@@ -129,6 +131,7 @@ def run(
     cluster: str | None = None,
     workers: int | None = None,
     until: float | None = None,
+    shard: str | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Run the scan of a specification file, or go on with it if its store exists.
@@ -142,9 +145,13 @@ def run(
     experiments
         Folder of a user's own experiments.
     cluster, workers
-        Override ``run.cluster`` and ``run.workers``.
+        Override ``run.cluster`` and ``run.workers``; a cluster may also be the address of a
+        scheduler, a scheduler file or a site file.
     until
         Stop after so many seconds with everything saved.
+    shard
+        ``k/N``, k from 1 to N: compute every N-th unit only, as a task of a job array does; the
+        other shards may run at the same time. The first of them creates the store.
     quiet
         No progress on stderr.
 
@@ -163,27 +170,47 @@ def run(
     with _stoppable(target):
         plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
         begun = time.monotonic()
+        part = None if shard is None else Shard.parse(shard)
         if not stores.taken(target):
-            _create(target, plan)
-        report = _compute(target, spec, plan.identity, cluster, workers, until, quiet=quiet)
+            _create(target, plan, patient=part is not None)
+        report = _compute(target, spec, plan.identity, cluster, workers, until, part, quiet=quiet)
         report["seconds_in_all"] = time.monotonic() - begun
         return _outcome(target, plan, report, folder)
 
 
-def _create(target: Path, plan: grid.GridPlan) -> None:
+def _create(target: Path, plan: grid.GridPlan, *, patient: bool = False) -> None:
     """Compute the moments and create the store; the moments take a few seconds.
+
+    Shards are ``patient``: if another has created the store, or does so now, they use it. They
+    compute the moments all the same, in the time that they would otherwise wait.
 
     Raises
     ------
+    BusyError
+        Another run has created the store meanwhile.
     MachineError
-        There is no room, or another run has created the store meanwhile.
+        There is no room.
     """
     new = layout(plan)
     stores.require_room(target, layout_bytes(new))
     moments = grid.compute_moments(plan)
-    if stores.taken(target):
-        raise stores.created_meanwhile(target)
-    stores.create_store(target, new, moments)
+    try:
+        if stores.taken(target):
+            raise stores.created_meanwhile(target)
+        stores.create_store(target, new, moments)
+    except BusyError:
+        if not (patient and _appears(target)):
+            raise
+
+
+def _appears(target: Path) -> bool:
+    """Return whether a store that another run creates comes into being soon."""
+    end = time.monotonic() + CREATION
+    while time.monotonic() < end:
+        if stores.created(target):
+            return True
+        time.sleep(0.5)
+    return False
 
 
 @contextmanager
@@ -216,6 +243,7 @@ def resume(
     cluster: str | None = None,
     workers: int | None = None,
     until: float | None = None,
+    shard: str | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Finish the scan of a store; parameters as those of `run`."""
@@ -230,7 +258,8 @@ def resume(
                 f"{plan.identity[:12]}: data files, experiments or physics have changed since; "
                 "resume it with the version that began it, or run the scan into a new store"
             )
-        report = _compute(path, spec, None, cluster, workers, until, quiet=quiet)
+        part = None if shard is None else Shard.parse(shard)
+        report = _compute(path, spec, None, cluster, workers, until, part, quiet=quiet)
         return _outcome(path, plan, report, folder)
 
 
@@ -251,6 +280,7 @@ def _compute(
     cluster_name: str | None,
     workers: int | None,
     until: float | None,
+    shard: Shard | None,
     *,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -263,7 +293,9 @@ def _compute(
     with chosen.start() as executor, _reporter(quiet) as reporter:
         if reporter and executor.dashboard:
             reporter.message(f"workers and memory are shown at {executor.dashboard}")
-        report = run_scan(path, evaluator, executor, reporter, identity=identity, until=stop)
+        report = run_scan(
+            path, evaluator, executor, reporter, identity=identity, until=stop, shard=shard
+        )
     return report.as_dict()
 
 
@@ -370,7 +402,7 @@ def _outcome(
 ) -> Outcome:
     summary: dict[str, Any] = {}
     figure = None
-    if report["ending"] == "complete" and plan is not None:
+    if report["ending"] == "complete" and plan is not None and stores.complete(path):
         from lmltgrid import summary as short
 
         summary = short.summarize(plan, experiments)

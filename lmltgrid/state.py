@@ -44,7 +44,7 @@ class GridState:
         Expected background per tonne year.
     exposure, coupling : shapes (exposure,), (coupling,)
     statistic
-        That of the experiment: "counting", "least-squares", "rate", "flux" or "counts".
+        That of the experiment: "counting", "least-squares", "likelihood", "rate", "flux", "counts".
     sums : shape (model, metallicity, oscillation, threshold, sum, mass), or None
         From `lmltgrid.kernels.chisquare`, for least squares.
     measurement

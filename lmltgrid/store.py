@@ -18,10 +18,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
+from lmltgrid.errors import (
+    BusyError,
+    LmltgridError,
+    MachineError,
+    SpecificationError,
+    VerificationError,
+)
 from lmltgrid.lease import LEASE, look
 from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
 from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
+from lmltgrid.shard import Shard
 from lmltgrid.skeleton import sound_attributes, write_skeleton
 from lmltgrid.storage import Address, Storage, storage_of
 
@@ -58,9 +65,20 @@ def taken(path: Address) -> bool:
     return storage_of(path).taken()
 
 
-def created_meanwhile(path: Address) -> MachineError:
+def created(path: Address) -> bool:
+    """Return whether there is a store that is created completely."""
+    return storage_of(path).exists(PLAN)
+
+
+def complete(path: Address) -> bool:
+    """Return whether every unit of a store has a marker."""
+    store = open_store(path)
+    return len([unit for unit in store.ledger.marked() if unit < store.units()]) == store.units()
+
+
+def created_meanwhile(path: Address) -> BusyError:
     """Build the error for a store that another run has created since this one began."""
-    return MachineError(
+    return BusyError(
         f"{path}: another run has created this store meanwhile; 'lmltgrid status {path}' shows it: "
         "wait for that run, or give this one another --store"
     )
@@ -166,10 +184,13 @@ class Store:
         """Return the number of units."""
         return self.plan.units
 
-    def done(self) -> NDArray[np.bool_]:
-        """Return which units are finished, shape (units,): those whose markers can be read."""
+    def done(self, shard: Shard | None = None) -> NDArray[np.bool_]:
+        """Return which units are finished, shape (units,): those whose markers can be read.
+
+        Only those of ``shard`` are looked at, if one is given.
+        """
         bitmap = np.zeros(self.units(), dtype=np.bool_)
-        for unit, marker in self.ledger.markers():
+        for unit, marker in self.ledger.markers(shard):
             if marker is not None and unit < bitmap.size:
                 bitmap[unit] = True
         return bitmap
@@ -330,7 +351,7 @@ def open_grid(path: Address) -> xr.DataTree:
 
 
 def status(path: Address) -> dict[str, Any]:
-    """Return the state of a store, as JSON: identity, units by group, failures, lease, bytes."""
+    """Return the state of a store, as JSON: identity, units by group, failures, leases, bytes."""
     store = open_store(path)
     done, nbytes = np.zeros(store.units(), dtype=np.bool_), 0
     for unit, marker in store.ledger.markers():
@@ -350,7 +371,7 @@ def status(path: Address) -> dict[str, Any]:
         "done": int(done.sum()),
         "groups": groups,
         "failed": failed,
-        "lease": look(store.storage),
+        "leases": look(store.storage),
         "bytes": nbytes + sum(size for size, _ in store.plan.files.values()),
         "complete": bool(done.all()),
     }

@@ -14,6 +14,7 @@ from lmltgrid.lease import Lease
 from lmltgrid.ledger import Marker
 from lmltgrid.plan import Place
 from lmltgrid.progress import Message
+from lmltgrid.shard import Shard
 from lmltgrid.storage import Address, Storage
 from lmltgrid.store import Arrays, Store, extremes, open_store, sealed
 
@@ -60,11 +61,13 @@ def verify_store(
     evaluate: Evaluate | None = None,
     sample: int = 3,
     seed: int = 0,
+    shard: Shard | None = None,
 ) -> VerifyReport:
     """Compare what is stored with its records: sizes, and if ``deep`` every byte.
 
     ``evaluate(group, index)`` recomputes ``sample`` finished units, compared bit by bit.
-    Nothing is changed; `repair_store` makes a resumed scan compute damaged units anew.
+    Nothing is changed; `repair_store` makes a resumed scan compute damaged units anew. Only the
+    units of ``shard`` are looked at, if one is given.
     """
     report = VerifyReport(store.units(), deep=deep)
     sizes = store.storage.sizes()
@@ -76,7 +79,7 @@ def verify_store(
         text = f"a stray file, no marker of the {store.units()} units"
         report.strays[name] = f"{store.storage.at(name)}: {text}"
     sound = []
-    for unit, marker in store.ledger.markers():
+    for unit, marker in store.ledger.markers(shard):
         if unit >= store.units():
             continue
         report.finished += 1

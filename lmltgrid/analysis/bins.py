@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lmltgrid.analysis.setup import Conventions, rates
-from lmltgrid.tables.experiment import UNIT_OF, Experiment
+from lmltgrid.tables.experiment import Experiment
 from lmltgrid.tables.spallation import SpallationExperiment
 
 Array = NDArray[np.float64]
@@ -51,13 +51,7 @@ def counts(
         name: ("bin", counted, {"units": "1", "long_name": words})
         for name, (words, counted) in values.items()
     }
-    unit = UNIT_OF[experiment.window_scale]
-    label = {
-        "units": "keV" if unit.startswith("keV") else unit,
-        "long_name": "analysis window",
-        "energy_scale": experiment.window_scale,
-    }
-    variables["window"] = (("bin", "edge"), found.window[0], label)
+    variables["window"] = (("bin", "edge"), found.window[0], experiment.window_label)
     if isinstance(experiment, SpallationExperiment) and experiment.spec.bins.time is not None:
         edges = np.array(experiment.spec.bins.time)
         times = np.tile(

@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from lmltgrid.analysis import pulled
 from lmltgrid.analysis.level import Level, require_test
-from lmltgrid.analysis.roots import Interval, between, outside, quadratic
+from lmltgrid.analysis.roots import Interval, between, outside, positive, quadratic
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.kernels import chisquare, poisson, statistics
 from lmltgrid.tables.experiment import Experiment
@@ -132,21 +132,12 @@ def _least_squares(
         return pulled.least_squares(rates, exposure, level)
     out: list[list[Interval]] = []
     abc = chisquare.least_squares(rates.coefficients, rates.background)
+    target = level.delta_chi2 / exposure
     for a, b, c in abc[0].T.tolist():
-        target = level.delta_chi2 / exposure
         if a <= 0.0 and c <= 0.0:  # the experiment is blind to the mediator
             out.append([])
             continue
-        # in units of the x at which the highest power alone would do, the roots are of order one
-        unit = (target / c) ** 0.25 if c > 0.0 else (target / a) ** 0.5
-        scaled = np.array([c * unit**4, b * unit**3, a * unit**2, 0.0, -target]) / target
-        roots = np.roots(np.trim_zeros(scaled, "f"))
-        real = roots[np.abs(roots.imag) <= 1e-7 * np.abs(roots)].real * unit
-
-        def passed(x: float, a: float = a, b: float = b, c: float = c) -> bool:
-            return x * x * (a + x * (b + x * c)) > level.delta_chi2 / exposure
-
-        out.append(between(real[real > 0.0].tolist(), passed))
+        out.append(positive(np.array([-target, 0.0, a, b, c]), a, c, target))
     return out
 
 

@@ -64,7 +64,6 @@ class Level:
             raise SpecificationError(
                 f"dof: {self.dof} is given; degrees of freedom are 1 to 100; correct it"
             )
-
         if self.flux_error is not None and not 0.0 <= self.flux_error <= 1.0:
             raise SpecificationError(
                 f"flux_error: {self.flux_error:g} is given; it is a fraction of the 8B flux, "

@@ -14,13 +14,13 @@ from lmltgrid.analysis.finder import Finder
 from lmltgrid.analysis.level import DEFAULT_CL, DEFAULT_DOF, DISCOVERY_SIGMAS, Level
 from lmltgrid.analysis.roots import Interval
 from lmltgrid.analysis.setup import (
+    ascending,
     axis,
     conventions,
     find_experiment,
     own_values,
     require_own_exposure,
 )
-from lmltgrid.errors import SpecificationError
 
 Array = NDArray[np.float64]
 
@@ -147,8 +147,8 @@ def contours(
     """
     setting = conventions(**options)
     chosen = find_experiment(experiment, experiments)
-    masses = _ascending(axis(mass, "mass", unit="MeV"), "mass")
-    couplings = _ascending(axis(coupling, "coupling", unit="1"), "coupling")
+    masses = ascending(mass, "mass", unit="MeV")
+    couplings = ascending(coupling, "coupling", unit="1")
     own, duration = own_values(chosen, threshold, exposure)
     require_own_exposure(chosen, duration)
     level = Level(test, sided, cl, dof, sigmas, flux_error)
@@ -185,14 +185,6 @@ def outlines(found: xr.Dataset) -> list[tuple[str, Array]]:
     both = np.stack([found["mass"].values, found["coupling"].values], axis=-1)
     kinds = found["kind"].values.tolist()
     return [(kind, one[~np.isnan(one[:, 0])]) for kind, one in zip(kinds, both, strict=True)]
-
-
-def _ascending(values: Array, name: str) -> Array:
-    if values.size < 2 or np.any(np.diff(values) <= 0.0):
-        raise SpecificationError(
-            f"{name}: {values.size} values; at least two, ascending, are needed; sort them"
-        )
-    return values
 
 
 def _cut(found: list[Interval], branch: int, border: Interval) -> Interval | None:

@@ -89,7 +89,7 @@ def intervals(
         def above(at: Array, coefficients: Array = coefficients) -> Array:
             return own.curve(coefficients, at) - least - level.delta_chi2
 
-        one, failed = _excluded(above, binned.couplings(coefficients))
+        one, failed = _excluded(above, own.couplings(coefficients))
         out.append(one)
         failures += [(place, v) for v in failed]
     return out, failures

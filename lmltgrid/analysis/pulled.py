@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from lmltgrid.analysis.level import Level
-from lmltgrid.analysis.roots import Interval, between, outside, quadratic
+from lmltgrid.analysis.roots import Interval, between, outside, positive, quadratic
 from lmltgrid.analysis.setup import Rates
 from lmltgrid.kernels import chisquare
 from lmltgrid.kernels.pulls import flux_deviance, flux_deviances
@@ -120,34 +119,8 @@ def least_squares(rates: Rates, exposure: float, level: Level) -> list[list[Inte
         polynomial = np.concatenate([np.zeros(2), pairs])
         polynomial[2:5] += k * change
         polynomial[:5] -= target * flux
-        # in units of the x at which the highest power alone would do, the roots are of order one
-        unit = (target / change[2]) ** 0.25 if change[2] > 0.0 else (target / change[0]) ** 0.5
-        scaled = Polynomial(polynomial * unit ** np.arange(polynomial.size))
-        roots = _polished(scaled) * unit
-
-        def passed(x: float, scaled: Polynomial = scaled, unit: float = unit) -> bool:
-            return bool(scaled(x / unit) > 0.0)
-
-        out.append(between(roots.tolist(), passed))
+        out.append(positive(polynomial, change[0], change[2], target))
     return out
-
-
-def _polished(polynomial: Polynomial) -> Array:
-    """Return the positive roots below `_FAR`, to the digits that the polynomial has there."""
-    # what does not show at the far end is rounding, and would spoil all roots
-    there = np.abs(polynomial.coef) * _FAR ** np.arange(polynomial.coef.size)
-    degree = int(np.flatnonzero(there > 1e-18 * there.max())[-1])
-    found = polynomial.cutdeg(degree).roots()
-    near = (np.abs(found.imag) <= 1e-4 * np.abs(found)) & (found.real > 0.0) & (found.real < _FAR)
-    real: Array = found[near].real.copy()
-    slope = polynomial.deriv()
-    for _ in range(4):
-        value, rise = polynomial(real), slope(real)
-        moved = real - np.divide(value, rise, out=np.zeros_like(value), where=rise != 0.0)
-        better = (moved > 0.0) & (moved < _FAR)
-        better[better] = np.abs(polynomial(moved[better])) < np.abs(value[better])
-        real[better] = moved[better]
-    return real
 
 
 def counts(experiment: Experiment, rates: Rates, _: float, level: Level) -> list[list[Interval]]:

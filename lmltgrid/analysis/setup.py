@@ -80,7 +80,7 @@ def conventions(
     atomic
         "free", "step" or "step+rrpa".
     couplings
-        "msbar" or "low-energy".
+        "msbar", "low-energy" or "radiative" (AC22, without nu_tau).
 
     Raises
     ------
@@ -159,6 +159,27 @@ def axis(values: ArrayLike, name: str, *, unit: str) -> Array:
         raise SpecificationError(
             f"{name}: {wrong[0]:g} is given; it must be a positive finite number of {unit}; "
             "correct it"
+        )
+    return array
+
+
+def ascending(values: ArrayLike, name: str, *, unit: str) -> Array:
+    """Return positive, finite, ascending values: an axis of a plane.
+
+    Raises
+    ------
+    SpecificationError
+        One is not a positive finite number, there is but one, or they do not ascend.
+    """
+    array = axis(values, name, unit=unit)
+    if array.size < 2:
+        raise SpecificationError(f"{name}: one value is given; at least two are needed; add some")
+    wrong = np.flatnonzero(np.diff(array) <= 0.0)
+    if wrong.size:
+        before, after = array[wrong[0] : wrong[0] + 2]
+        raise SpecificationError(
+            f"{name}: the values do not ascend, {before:g} is followed by {after:g}; ascending "
+            "ones are needed, each once; sort them"
         )
     return array
 

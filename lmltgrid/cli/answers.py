@@ -8,8 +8,8 @@ import click
 
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
-from lmltgrid.cli.options import Names, Numbers
 from lmltgrid.cli.output import Table, number, say, say_json, threshold_unit
+from lmltgrid.cli.values import Names, Numbers
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,8 +11,8 @@ import click
 
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb, Verbs
-from lmltgrid.cli.options import Names, Numbers, ParamType
 from lmltgrid.cli.output import say, say_json
+from lmltgrid.cli.values import Names, Numbers, ParamType
 from lmltgrid.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ def settings(found: xr.Dataset) -> dict[str, Any]:
     """Return what the numbers of a plane depend on, from attributes and scalar coordinates."""
     from lmltgrid.views.style import settings_of
 
-    wordy = ("title", "references", "models", "charges", "identity")
+    wordy = ("title", "references", "models", "charges", "kind", "identity")
     return {key: value for key, value in settings_of(found).items() if key not in wordy}
 
 

@@ -1,25 +1,17 @@
-"""What the verbs share: numbers, ranges and names as a user writes them; common options."""
+"""Options that verbs share, with the defaults that their help tells."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    ParamType = click.ParamType[Any]
-else:
-    ParamType = click.ParamType  # not generic before click 8.4
+from lmltgrid.cli.values import Models, Names, Positive
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-UNITS: Final = ("MeV", "keV", "t*yr")
-MAX_VALUES: Final = 100_000  # as on the axis of a scan
 # Documented defaults; the verbs leave them to the library, and a test holds the two together
 DEFAULTS: Final[dict[str, Any]] = {
     "experiment": "darwin-nr",
@@ -35,176 +27,6 @@ DEFAULTS: Final[dict[str, Any]] = {
     "dof": 1,
     "sigmas": 5.0,
 }
-_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-class Positive(ParamType):
-    """A positive finite number of some unit."""
-
-    name = "number"
-
-    def __init__(self, unit: str) -> None:
-        self.unit = unit
-
-    def get_metavar(self, *_: Any, **__: Any) -> str:
-        """Return the unit, which says more than a type."""
-        return self.unit
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number, or refuse it in one sentence."""
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not (math.isfinite(number) and number > 0.0):
-            what = "a positive finite number" + (f" of {self.unit}" if self.unit in UNITS else "")
-            self.fail(f"{str(value)!r} is given; {what} is needed; correct it", param, ctx)
-        return number
-
-
-class Numbers(ParamType):
-    """Positive numbers: a list ``1,2,5``, or a logarithmic range ``start:stop:num``.
-
-    With ``ends`` a range may leave out ``num`` and stands for its two ends.
-    """
-
-    name = "numbers"
-
-    def __init__(self, unit: str, *, ends: bool = False) -> None:
-        self.one = Positive(unit)
-        self.ends = ends
-
-    def get_metavar(self, *_: Any, **__: Any) -> str:
-        """Return the unit and that several may be given."""
-        return f"{self.one.unit},...|START:STOP:NUM"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[float]:
-        """Return the numbers in the order given."""
-        if isinstance(value, list):
-            return value
-        text = str(value).strip()
-        if not text:
-            self.fail("no value is given; give at least one", param, ctx)
-        if ":" in text:
-            return self._range(text, param, ctx)
-        parts = text.split(",")
-        if len(parts) > MAX_VALUES:
-            self.fail(f"{len(parts)} values are given; at most {MAX_VALUES} are read", param, ctx)
-        return [self.one.convert(part.strip(), param, ctx) for part in parts]
-
-    def _range(
-        self, text: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[float]:
-        start, stop, *rest = (part.strip() for part in text.split(":"))
-        low, high = (self.one.convert(end, param, ctx) for end in (start, stop))
-        if low >= high:
-            self.fail(f"{text!r}: the start must lie below the stop; swap them", param, ctx)
-        if not rest and self.ends:
-            return [low, high]
-        if len(rest) != 1 or not rest[0].isdecimal() or not 2 <= int(rest[0]) <= MAX_VALUES:
-            self.fail(
-                f"{text!r} is given; a range is start:stop:num, with 2 to {MAX_VALUES} points; "
-                "correct it",
-                param,
-                ctx,
-            )
-        last = int(rest[0]) - 1
-        ratio = high / low
-        return [low, *(low * ratio ** (i / last) for i in range(1, last)), high]
-
-
-class Names(ParamType):
-    """Names separated by commas."""
-
-    name = "names"
-
-    def get_metavar(self, *_: Any, **__: Any) -> str:
-        """Return that several may be given."""
-        return "NAME,..."
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[str]:
-        """Return the names in the order given."""
-        if isinstance(value, list):
-            return value
-        names = [part.strip() for part in str(value).split(",")]
-        if not all(names):
-            self.fail(f"{str(value)!r} holds an empty name; give a name between commas", param, ctx)
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            self.fail(f"{twice!r} is given twice; keep one", param, ctx)
-        return names
-
-
-class Models(Names):
-    """Mediators by name or by their charges, as ``Lmu,B-L`` or ``e=1,mu=-1``.
-
-    Charges that follow each other belong to one mediator; a semicolon begins another.
-    """
-
-    def get_metavar(self, *_: Any, **__: Any) -> str:
-        """Return both forms."""
-        return "NAME,...|e=Q,mu=Q;..."
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[str]:
-        """Return names, and charges each as one text, in the order given."""
-        if isinstance(value, list):
-            return value
-        found: list[str] = []
-        for group in str(value).split(";"):
-            parts = [part.strip() for part in group.split(",")]
-            if not all(parts):
-                text = f"{str(value)!r} holds an empty name; give a name between commas"
-                self.fail(text, param, ctx)
-            for place, part in enumerate(parts):
-                if place and "=" in part and "=" in parts[place - 1]:
-                    found[-1] += f",{part}"
-                else:
-                    found.append(part)
-        twice = next((name for name in found if found.count(name) > 1), None)
-        if twice is not None:
-            self.fail(f"{twice!r} is given twice; keep one", param, ctx)
-        return found
-
-
-class Until(ParamType):
-    """A time to stop at, as seconds from now: ``45m``, ``1h30m``, ``600``, or ``06:30``."""
-
-    name = "time"
-
-    def get_metavar(self, *_: Any, **__: Any) -> str:
-        """Return the two forms."""
-        return "1h30m|HH:MM"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds from now."""
-        text = str(value).strip().lower()
-        clock = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
-        if clock:
-            now = datetime.now()  # the clock on the user's wall
-            then = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
-            return ((then - now) % timedelta(days=1)).total_seconds()
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            text += "s"
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
-        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-        if "".join(number + unit for number, unit in parts) != text or not seconds > 0.0:
-            self.fail(
-                f"{str(value)!r} is given; give a time from now such as 45m or 1h30m, "
-                "or an hour such as 06:30",
-                param,
-                ctx,
-            )
-        return seconds
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
 from lmltgrid.cli.figures import finish, output
-from lmltgrid.cli.options import Numbers
+from lmltgrid.cli.values import Numbers
 
 
 @click.command(

@@ -11,8 +11,8 @@ from lmltgrid.cli import options
 from lmltgrid.cli.answers import one_point
 from lmltgrid.cli.application import Verb
 from lmltgrid.cli.figures import finish, of_several, output
-from lmltgrid.cli.options import Names, Numbers, Positive
 from lmltgrid.cli.output import Table, number, say, say_json
+from lmltgrid.cli.values import Names, Numbers, Positive
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,9 +102,9 @@ def reconstruct(*, as_json: bool, experiment: str, cl: list[float], **asked: Any
     its minimum by no more than the level allows; what does not converge is not excluded. P21 prints
     2.30 and 6.18: --cl 0.6827,0.9545.
     """
-    from lmltgrid.analysis.reconstruction import regions
+    from lmltgrid.analysis.regions import regions
 
-    found = _found(experiment, asked)
+    found = _found(experiment, cl, asked)
     settings = found.attrs | {"cl": cl}
     shown = regions(found, cl)
     if as_json:
@@ -168,8 +168,8 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _found(experiment: str, asked: dict[str, Any]) -> xr.Dataset:
-    """Return the answer of the library for one experiment."""
+def _found(experiment: str, cl: list[float], asked: dict[str, Any]) -> xr.Dataset:
+    """Return the answer of the library for one experiment, refined for some levels."""
     given = dict(asked)
     names = (given.pop("benchmark"), given.pop("true_mass"), given.pop("true_coupling"))
     point = one_point(*names, prefix="--true-")
@@ -179,6 +179,7 @@ def _found(experiment: str, asked: dict[str, Any]) -> xr.Dataset:
         experiment,
         true_mass=point["mass"],
         true_coupling=point["coupling"],
+        levels=cl,
         **options.given(given),
     )
 
@@ -232,7 +233,7 @@ def figure(
 ) -> None:
     """Draw the regions, and a limit where the mediator is not told from none."""
     axes = {key: asked[key] or Numbers("").convert(FINER[key], None, None) for key in FINER}
-    found = [_found(name, asked | axes) for name in experiment]
+    found = [_found(name, cl, asked | axes) for name in experiment]
     from lmltgrid.views import plots
 
     settings = of_several(found) | {"cl": cl}

@@ -8,8 +8,8 @@ import click
 
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
-from lmltgrid.cli.options import Names, Numbers
 from lmltgrid.cli.output import Table, number, say, say_json, threshold_unit
+from lmltgrid.cli.values import Names, Numbers
 
 MASSES: Final = "1,3,10,30,100,300"  # MeV
 PLANE: Final = {"mass": "1:300:100", "coupling": "1e-5:1e-2"}

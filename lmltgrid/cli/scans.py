@@ -11,6 +11,7 @@ from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
 from lmltgrid.cli.output import Table, say, say_json
 from lmltgrid.cli.summary import reading, summary_tables
+from lmltgrid.cli.values import Until
 from lmltgrid.errors import PartialStoreError, VerificationError
 
 if TYPE_CHECKING:
@@ -50,8 +51,14 @@ how = options.joined(
     ),
     click.option(
         "--until",
-        type=options.Until(),
+        type=Until(),
         help="Stop then with everything saved, and exit code 75; resume goes on.",
+    ),
+    click.option(
+        "--shard",
+        metavar="K/N",
+        help="Compute one of N shards only, K from 1 to N: a task of a job array, which needs no "
+        "scheduler. All may start at once; exit code 0 when this shard is complete.",
     ),
     options.experiments,
     click.option("--quiet", is_flag=True, help="No progress on stderr."),
@@ -87,8 +94,9 @@ def run(*, spec: Path, as_json: bool, dry_run: bool, **asked: Any) -> int:
         from lmltgrid.cli.forecasts import show_forecast
         from lmltgrid.estimate import forecast
 
-        if asked.pop("until") is not None:
-            raise click.UsageError("--until belongs to a run; leave it out with --dry-run")
+        for name in ("until", "shard"):
+            if asked.pop(name) is not None:
+                raise click.UsageError(f"--{name} belongs to a run; leave it out with --dry-run")
         asked.pop("quiet")
         show_forecast(forecast(spec, **asked), as_json=as_json)
         return 0
@@ -138,8 +146,7 @@ def status(*, store: Path, as_json: bool) -> None:
     notes += [
         f"failed: unit {unit}: {_failure(record)}" for unit, record in found["failed"].items()
     ]
-    if found["lease"]:
-        notes.append(_holder(found["lease"]))
+    notes += [_holder(lease) for lease in found["leases"]]
     title = f"{store}, created {found['created']}"
     say([Table(title, ("part", "done", "units"), rows, frozenset({0}))], notes=notes)
 
@@ -147,9 +154,11 @@ def status(*, store: Path, as_json: bool) -> None:
 def _holder(lease: dict[str, Any]) -> str:
     """Say who uses a store, or that the run that did is gone."""
     who = f"process {lease.get('pid')} on {lease.get('host')}, since {lease.get('since')}"
+    what = f"shard {lease['shard']}: " if lease["shard"] else ""
     if not lease["stale"]:
-        return f"in use by {who}."
-    return f"not in use: the run that held it is gone ({who}: {lease['why']}); resume takes over."
+        return f"{what}in use by {who}."
+    gone = f"the run that held it is gone ({who}: {lease['why']})"
+    return f"{what}not in use: {gone}; resume takes over."
 
 
 def _failure(record: dict[str, Any]) -> str:
@@ -210,12 +219,15 @@ def _show(outcome: Outcome, *, as_json: bool) -> int:
         return outcome.exit_code
     done = report["done_before"] + report["done_now"]
     before = f" ({report['done_before']} were there before)" if report["done_before"] else ""
+    what = f"Shard {report['shard']}" if report["shard"] else "Scan"
     seconds = report.get("seconds_in_all", report["seconds"])
     notes = reading(outcome.summary)
     notes += [
-        f"Scan {report['ending']}: {done} of {report['total']} units{before}, "
+        f"{what} {report['ending']}: {done} of {report['total']} units{before}, "
         f"{_size(report['bytes'])} written in {seconds:.1f} s to {outcome.store}"
     ]
+    if report["shard"] and not outcome.exit_code and not outcome.summary:
+        notes.append(f"'lmltgrid status {outcome.store}' shows how far the other shards are.")
     if outcome.exit_code:
         click.echo(f"lmltgrid: {report['sentence']}", err=True)
     if outcome.figure is not None:

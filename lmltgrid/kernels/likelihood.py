@@ -197,24 +197,3 @@ def plane(
     arrays = (coefficients.T, x, *given, out)
     _plane(*map(np.ascontiguousarray, arrays))
     return out
-
-
-def curve(
-    coefficients: Array,
-    x: Array,
-    observed: Array,
-    background: Array,
-    pull_signal: Array,
-    pull_background: Array,
-    variance: Array,
-) -> Array:
-    """Return the minimized chi-square at one mass, shape (coupling,), as `plane` does.
-
-    Parameters
-    ----------
-    coefficients : shape (bin, 3)
-    x, observed, background, pull_signal, pull_background, variance
-        See `plane`.
-    """
-    given = (observed, background, pull_signal, pull_background, variance)
-    return np.asarray(plane(coefficients[:, :, None], x, *given)[0])

@@ -43,6 +43,11 @@ UNIT_OF: Final[dict[EnergyScale, str]] = {
 }
 
 
+def _axis_unit(scale: EnergyScale) -> str:
+    unit = UNIT_OF[scale]
+    return "keV" if unit.startswith("keV") else unit
+
+
 class CommonSpec(Spec):
     """What every experiment file says.
 
@@ -153,7 +158,16 @@ class Experiment:
     @property
     def axis_unit(self) -> str:
         """Unit of the threshold axis: keV on both scales of recoils, which are an attribute."""
-        return "keV" if self.unit.startswith("keV") else self.unit
+        return _axis_unit(self.spec.energy_scale)
+
+    @property
+    def window_label(self) -> dict[str, str]:
+        """Attributes of the analysis window, wherever it is stored or told."""
+        return {
+            "units": _axis_unit(self.window_scale),
+            "long_name": "analysis window",
+            "energy_scale": self.window_scale,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return the experiment as plain data, for output."""

@@ -23,8 +23,11 @@ from lmltgrid.views.style import (
     SIGMA,
     UPRIGHT,
     WIDTH,
+    Settings,
     boxed,
     line,
+    muon_charge,
+    muon_kind,
     options,
 )
 
@@ -75,14 +78,20 @@ def border_of(mass: Ends, coupling: Ends) -> Array:
     return logs
 
 
-def band_area(mass: Ends, charge: float, kind: str = "vector") -> hv.Area:
-    """Return where the mediator explains (g-2)_mu within 2 sigma (P21)."""
+def muon_bands(mass: Ends, settings: Sequence[Settings], *, alpha: float = 0.5) -> list[hv.Area]:
+    """Return where mediators explain (g-2)_mu: one band for those that couple to the muon alike."""
+    known = {(muon_charge(one), muon_kind(one)) for one in settings}
+    return [_band(mass, *one, alpha) for one in sorted(known) if one[0] > 0.0]
+
+
+def _band(mass: Ends, charge: float, kind: str, alpha: float) -> hv.Area:
+    """Return where a mediator explains (g-2)_mu within 2 sigma (P21)."""
     at = np.geomspace(*mass, 80)
     low, _, high = muon_band(at, charge, kind=kind)
     logs = (np.log10(at), np.log10(low), np.log10(high))
     return options(
         hv.Area(logs, X, [Y, "top"], label=f"(g−2)μ, 2{SIGMA}"),  # noqa: RUF001
-        alpha=0.5,
+        alpha=alpha,
         show_legend=True,
         color=BAND_COLOR,
         bokeh={"line_alpha": 0.0},

@@ -12,7 +12,7 @@ import xarray as xr
 
 from lmltgrid.errors import SpecificationError
 from lmltgrid.views.axes import Ends
-from lmltgrid.views.frame import band_area, benchmark_marks, ends, filled, framed
+from lmltgrid.views.frame import benchmark_marks, ends, filled, framed, muon_bands
 from lmltgrid.views.regions import branches
 from lmltgrid.views.style import (
     COLORS,
@@ -20,8 +20,6 @@ from lmltgrid.views.style import (
     common_settings,
     differences,
     experiment_words,
-    muon_charge,
-    muon_kind,
     settings_of,
     title_words,
     verdict_words,
@@ -66,8 +64,7 @@ def limits_lines(
             "and ascend; correct it"
         )
     settings = [settings_of(one) for one in several]
-    bands = {(muon_charge(one), muon_kind(one)) for one in settings if band}
-    parts: list[Any] = [band_area(mass, *one) for one in sorted(bands) if one[0] > 0.0]
+    parts: list[Any] = [*muon_bands(mass, settings)] if band else []
     drawn = [
         filled(branches(one, border[1]), mass, border, _limit_words(settings, i), COLORS[i % 6])
         for i, one in enumerate(several)

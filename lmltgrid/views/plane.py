@@ -17,12 +17,12 @@ from lmltgrid.views.axes import Ends, even_ticks, hover_values
 from lmltgrid.views.frame import (
     X,
     Y,
-    band_area,
     benchmark_marks,
     border_of,
     ends,
     filled,
     framed,
+    muon_bands,
     texts_at,
 )
 from lmltgrid.views.regions import branches, joined, signed, trace
@@ -32,8 +32,6 @@ from lmltgrid.views.style import (
     SIGMA,
     Settings,
     line,
-    muon_charge,
-    muon_kind,
     options,
     settings_of,
     title_words,
@@ -93,8 +91,8 @@ def plane(
     values = _two_dimensional(data)
     mass, coupling = (ends(values[dim].values) for dim in ("mass", "coupling"))
     parts: list[Any] = [_image(values, settings, maximum)]
-    if band and muon_charge(settings):
-        parts.append(band_area(mass, muon_charge(settings), muon_kind(settings)))
+    if band:
+        parts += muon_bands(mass, [settings])
     if intervals is not None:
         outlines = branches(intervals, coupling[1])
         words = verdict_words(intervals.attrs)

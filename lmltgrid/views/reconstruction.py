@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid.analysis.reconstruction import LEVELS, LIMIT, regions
+from lmltgrid.analysis.regions import LEVELS, LIMIT, regions
 from lmltgrid.errors import SpecificationError
 from lmltgrid.views.axes import Ends
-from lmltgrid.views.frame import X, Y, band_area, border_of, ends, framed
+from lmltgrid.views.frame import X, Y, border_of, ends, framed, muon_bands
 from lmltgrid.views.regions import joined, trace
 from lmltgrid.views.style import (
     COLORS,
@@ -23,7 +23,6 @@ from lmltgrid.views.style import (
     experiment_words,
     line,
     model_words,
-    muon_charge,
     number,
     options,
     settings_of,
@@ -87,8 +86,7 @@ def reconstruction(
             "positive and ascend; correct it"
         )
     settings = [settings_of(one) for one in several]
-    charges = {muon_charge(one) for one in settings if band} - {0.0}
-    parts: list[Any] = [options(band_area(mass, one), alpha=_BAND) for one in sorted(charges)]
+    parts: list[Any] = [*muon_bands(mass, settings, alpha=_BAND)] if band else []
     lines: list[Any] = []
     for i, (one, seen) in enumerate(zip(several, shown, strict=True)):
         color, words = COLORS[_ORDER[i % len(_ORDER)]], _words(settings, i)

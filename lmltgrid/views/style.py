@@ -136,7 +136,7 @@ def settings_of(data: xr.Dataset | xr.DataArray) -> dict[str, Any]:
                 found["energy_scale"] = value.attrs["energy_scale"]
     for entry in json.loads(found.pop("models", "[]")):
         if entry["name"] == found.get("model"):
-            found |= {"mixing": entry["mixing"], "charges": entry["charges"]}
+            found |= {key: entry[key] for key in ("mixing", "charges", "kind")}
     return found
 
 
@@ -145,18 +145,20 @@ def muon_charge(settings: Settings) -> float:
 
     A universal scalar couples to the muon as to a quark; for an axial mediator nothing is drawn.
     """
+    if muon_kind(settings) == "scalar":
+        return 1.0
     if "charges" in settings:
         return abs(float(settings["charges"]["mu"]))
     model = models.catalog().get(settings.get("model", ""))
-    if model is None:
-        return 0.0
-    return 1.0 if model.kind == "scalar" else abs(model.charge("mu"))
+    return 0.0 if model is None else abs(model.charge("mu"))
 
 
 def muon_kind(settings: Settings) -> str:
-    """Return how the mediator couples to the muon: "vector" or "scalar"."""
+    """Return how the mediator couples to the muon: "vector", "scalar" or "axial"."""
+    if "kind" in settings:
+        return str(settings["kind"])
     model = models.catalog().get(settings.get("model", ""))
-    return "scalar" if model is not None and model.kind == "scalar" else "vector"
+    return "vector" if model is None else model.kind
 
 
 def experiment_words(settings: Settings) -> str:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 import psutil
 from scipy import special, stats
 from scipy.integrate import quad
+from timing import best, line
 
 from lmltgrid import basis, grid, scan, service
 from lmltgrid import store as stores
@@ -40,21 +40,6 @@ THRESHOLDS = np.array([0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 5.6])
 MASSES = np.geomspace(1.0, 300.0, 200)
 COUPLINGS = np.geomspace(1e-5, 1e-2, 200)
 EXPOSURES = np.geomspace(1.0, 1000.0, 20)
-
-
-def best(call: Callable[[], Any], repeat: int = 5) -> float:
-    """Return the shortest wall time of several calls, s."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def line(what: str, value: str) -> None:
-    """Print one figure."""
-    print(f"{what:<74} {value:>14}", flush=True)
 
 
 def our_plane() -> np.ndarray:

@@ -150,7 +150,7 @@ class TestSignals:
         finished = int(store.done().sum())
         assert 2 <= finished < store.units()
         assert fake_scan.attempts(Path(store.attrs["control"]), "slow") == finished
-        assert status(store.path)["lease"] is None
+        assert status(store.path)["leases"] == []
         assert "Traceback" not in errors
         ended = errors.splitlines()[-1]  # after the run: nothing is left to be aborted
         assert "all that was computed is saved; resume" in ended
@@ -170,7 +170,7 @@ class TestSignals:
         errors = program.communicate(timeout=30)[1]
         assert time.monotonic() - begun < 6.0  # the stuck unit lasts 8 s
         assert "KeyboardInterrupt" in errors
-        assert status(store.path)["lease"] is None
+        assert status(store.path)["leases"] == []
 
 
 @pytest.mark.parametrize("where", ["in-process", pytest.param("local", marks=pytest.mark.cluster)])
@@ -181,7 +181,7 @@ def test_a_run_killed_as_a_whole_is_resumed(
     wait_for_units(store, 2)
     os.kill(program.pid, signal.SIGKILL)
     program.communicate(timeout=30)
-    lease = status(store.path)["lease"]
+    (lease,) = status(store.path)["leases"]
     assert lease["pid"] == program.pid
     wait_for_silence(store)
     cut = store.path / store.plan.place(0).files()["z"]  # as a power cut might leave it

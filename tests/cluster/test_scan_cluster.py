@@ -234,10 +234,10 @@ class TestLease:
                 time.sleep(0.01)
             with pytest.raises(MachineError, match=r"another run holds this store \(process \d+"):
                 run_scan(store.path, PLAIN, cluster.in_process(), notes)
-            assert status(store.path)["lease"]["pid"] > 0
+            assert status(store.path)["leases"][0]["pid"] > 0
             first.join()
         assert store.done().all()
-        assert status(store.path)["lease"] is None
+        assert status(store.path)["leases"] == []
 
     @pytest.mark.parametrize("reason", ["dead", "silent", "empty"])
     def test_a_stale_lease_is_taken_over(

@@ -13,10 +13,11 @@ G0 = 3e-4 * (1.0 + MASS / 20.0)  # where the significance of `grid_plane` is 5
 CONVENTIONS = {"metallicity": "GS98", "oscillation": "nufit60", "mixing": "loop"}
 
 
-def grid_plane(model="Lmu-Ltau", sided="one", mu=1.0):
+def grid_plane(model="Lmu-Ltau", sided="one", mu=1.0, kind="vector"):
     """One plane as a grid gives it, with a significance of 5 (g/g0)^4."""
     significance = 5.0 * (COUPLING / G0[:, None]) ** 4
     charges = {"u": 0.0, "d": 0.0, "e": 0.0, "mu": mu, "tau": -1.0}
+    entry = {"name": model, "mixing": "loop", "charges": charges, "kind": kind}
     return xr.Dataset(
         {
             "counts": (("mass", "coupling"), 100.0 + 10.0 * significance),
@@ -35,7 +36,7 @@ def grid_plane(model="Lmu-Ltau", sided="one", mu=1.0):
             "oscillation": "nufit60",
             "test": "discovery",
             "sided": sided,
-            "models": json.dumps([{"name": model, "mixing": "loop", "charges": charges}]),
+            "models": json.dumps([entry]),
         },
     )
 

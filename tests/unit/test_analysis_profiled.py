@@ -55,11 +55,11 @@ def test_the_minimum_is_below_every_point_of_a_plane(setting):
     assert there[0] == pytest.approx(least, abs=1e-8)
 
 
-def linear_rates():
+def linear_rates(observed=np.nan):
     """One Poisson bin of 100 events, and as many for each unit of x."""
     moments = xr.Dataset(
         {
-            "observed": ("bin", [np.nan]),
+            "observed": ("bin", [observed]),
             "background": (("threshold", "bin"), [[0.0]]),
             "gaussian": ("bin", [0.0]),
             "noise": ("bin", [0.0]),
@@ -90,6 +90,17 @@ END = 0.17359
 def test_without_failures_there_is_one_open_interval():
     (found,), failures = profiled.intervals(linear_rates(), 1.0, LEVEL, 0.0)
     assert found == [(pytest.approx(END, rel=1e-3), np.inf)]
+    assert not failures
+
+
+def test_what_explains_far_more_events_than_expected_is_allowed():
+    """The deviance of n counts rises by 2.7055 at sqrt(2.7055 n) on either side."""
+    n = 1e8
+    (found,), failures = profiled.intervals(linear_rates(n), 1.0, LEVEL, 0.0)
+    (start, low), (high, stop) = found
+    assert (start, stop) == (0.0, np.inf)
+    for end, sign in ((low, -1.0), (high, 1.0)):
+        assert 100.0 * (1.0 + end) - n == pytest.approx(sign * np.sqrt(2.7055 * n), rel=1e-3)
     assert not failures
 
 

@@ -7,7 +7,8 @@ import pytest
 
 import lmltgrid
 from lmltgrid.analysis.profiled import data_of
-from lmltgrid.analysis.reconstruction import mock_counts, reconstruct, regions
+from lmltgrid.analysis.reconstruction import mock_counts, reconstruct
+from lmltgrid.analysis.regions import regions
 from lmltgrid.analysis.setup import conventions, rates
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.tables.experiments import find
@@ -115,6 +116,7 @@ class TestReconstruct:
             ("borexino-phase2", {}, "whose statistic is rate"),
             ("ess+ess10", {"exposure": 2.0}, "in its own exposure|in their own exposures"),
             ("ess", {"exposure": -1.0}, "exposure: -1 is given"),
+            ("ess", {"levels": [68.0]}, "cl: 68 is given"),
             ("ess", {"mass": [15.0]}, "mass: one value is given; at least two"),
             ("ess", {"coupling": [1e-3, 1e-4]}, "coupling: the values do not ascend"),
             ("ess", {"true_mass": 0.0}, "true_mass: 0 is given"),
@@ -280,10 +282,12 @@ def test_a_region_beyond_the_axis_is_not_everything() -> None:
     assert found.attrs["standard_model"] == np.inf  # no event is expected without the mediator
 
 
-def test_edges_do_not_depend_on_the_axis() -> None:
+@pytest.mark.parametrize("level", [0.95, 0.5])
+def test_edges_do_not_depend_on_the_axis(level: float) -> None:
     ends = []
     for number in (6, 60):
         masses = np.geomspace(1e-1, 1e4, number)
-        found = reconstruct("ess", true_mass=15.0, true_coupling=5e-4, mass=masses)
-        ends.append(regions(found)[1]["mass"][1])
+        point = {"true_mass": 15.0, "true_coupling": 5e-4}
+        found = reconstruct("ess", **point, mass=masses, levels=[level])
+        ends.append(regions(found, [level])[0]["mass"][1])
     assert ends[0] == pytest.approx(ends[1], rel=1e-2)

@@ -81,7 +81,9 @@ class TestCouplings:
         ],
     )
     def test_reach_from_no_change_to_a_large_one(self, coefficients):
-        x = binned.couplings(coefficients)
+        size = len(coefficients)
+        data = binned.Binned(*np.zeros((2, size)), *np.zeros((2, 0, size)), *np.ones((2, size)))
+        x = data.couplings(coefficients)
         c0, c1, c2 = np.abs(coefficients).sum(axis=0)
         change = (x * (c1 + x * c2)) / (c0 or 1.0)
         assert change[0] < 1e-3
@@ -89,7 +91,16 @@ class TestCouplings:
         assert np.all(np.diff(np.log(x)) < 0.13)  # and no strip of a tenth in x is stepped over
 
     def test_where_nothing_changes_there_is_one_point(self):
-        assert binned.couplings(np.array([[3.0, 0.0, 0.0]])).tolist() == [1.0]
+        data = binned.from_moments(moments(), SM, 1.0)
+        assert data.couplings(np.array([[3.0, 0.0, 0.0]] * 2)).tolist() == [1.0]
+
+    @pytest.mark.parametrize("exposure", [1.0, 10.0])
+    def test_reach_beyond_the_data(self, exposure):
+        """Data of a mediator can hold far more than the Standard Model."""
+        counts = exposure * (1e9 * SM + BACKGROUND[0])
+        data = binned.from_moments(moments(), SM, exposure, data=counts)
+        assert data.seen == pytest.approx(1e9 * SM.sum(), rel=1e-12)
+        assert signal(data.couplings(COEFFICIENTS)[-1]).sum() > 1e3 * data.seen
 
 
 class TestLeast:
@@ -97,7 +108,7 @@ class TestLeast:
         data = binned.from_moments(moments(), SM, 1.0, data=signal(0.31) + BACKGROUND[0])
         coefficients = COEFFICIENTS[:, :, None]
         value, place, x = binned.least(data, coefficients)
-        grid = data.curve(COEFFICIENTS, binned.couplings(COEFFICIENTS))
+        grid = data.curve(COEFFICIENTS, data.couplings(COEFFICIENTS))
         assert value < grid.min()
         assert place == 0
         # a point of data, and its mirror on the other side of the deficit, fit without a rest

@@ -16,7 +16,7 @@ from cli_calls import POINT, invoke, refused
 
 from lmltgrid import __version__, errors, service
 from lmltgrid.cli import main
-from lmltgrid.cli.options import Models, Numbers, Positive, Until
+from lmltgrid.cli.values import Models, Numbers, Positive, Until
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from cli_calls import PAPER, answer, invoke, refused
 
 from lmltgrid.analysis import reconstruction as library
+from lmltgrid.analysis.regions import LEVELS, regions
 from lmltgrid.cli import figures, reconstruction, summary
-from lmltgrid.cli.options import Numbers
+from lmltgrid.cli.values import Numbers
 
 SMALL = ("--mass", "1:1000:13", "--coupling", "1e-5:1e-2:31")
 
@@ -24,7 +25,7 @@ def test_defaults_are_those_of_the_library() -> None:
             values.tolist()
         )
     levels = Numbers("").convert(reconstruction.DEFAULTS["cl"], None, None)
-    assert tuple(levels) == library.LEVELS
+    assert tuple(levels) == LEVELS
 
 
 def test_reconstruct_contract() -> None:
@@ -43,6 +44,20 @@ def test_reconstruct_contract() -> None:
     assert settings["cl"] == [0.68, 0.95]
     assert settings["oscillation"] == "amaral2021"
     assert "four bins" in settings["caution"]
+
+
+def test_masses_are_refined_for_the_levels_that_are_asked_for() -> None:
+    rough = ("--mass", "1:1000:5", "--coupling", "1e-5:1e-2:31")
+    (one,) = answer("reconstruct", "--benchmark", "BP1", *PAPER, *rough, "--cl", "0.5")["regions"]
+    axes = {"mass": np.geomspace(1.0, 1e3, 5), "coupling": np.geomspace(1e-5, 1e-2, 31)}
+    point = {"true_mass": 15.0, "true_coupling": 5e-4}
+    asked = {"oscillation": "amaral2021", "mixing": "amaral2021"}
+    ends = [
+        regions(library.reconstruct("ess", **point, **axes, **asked, levels=levels), [0.5])[0]
+        for levels in ([0.5], [0.95])
+    ]
+    assert one["mass"][1] == pytest.approx(ends[0]["mass"][1], rel=1e-9)
+    assert one["mass"][1] != pytest.approx(ends[1]["mass"][1], rel=1e-3)
 
 
 def test_a_point_is_a_benchmark_or_mass_and_coupling() -> None:

@@ -24,7 +24,8 @@ threshold = { values = [1.0] }
 
 
 def outcome(code: int, ending: str) -> service.Outcome:
-    report = {"total": 10, "done_before": 2, "done_now": 8, "seconds": 1.5, "bytes": 2**20}
+    report = {"shard": "", "total": 10, "done_before": 2, "done_now": 8, "seconds": 1.5}
+    report |= {"bytes": 2**20}
     sentence = "" if ending == "complete" else "why it ended"
     return service.Outcome(
         Path("x.zarr"), report | {"ending": ending, "sentence": sentence}, code, {}, None
@@ -101,7 +102,7 @@ def test_status_of_a_scan_with_failures(monkeypatch: pytest.MonkeyPatch) -> None
         "bytes": 2**21,
         "groups": {"grid/darwin-nr": {"units": 3, "done": 2}},
         "failed": {1: failure},
-        "lease": holder | {"stale": False, "why": ""},
+        "leases": [holder | {"shard": "", "stale": False, "why": ""}],
         "complete": False,
     }
     monkeypatch.setattr(service, "status", lambda _: found)
@@ -109,8 +110,8 @@ def test_status_of_a_scan_with_failures(monkeypatch: pytest.MonkeyPatch) -> None
     assert "2 of 3 units, 2.0 MiB; 'lmltgrid resume x.zarr' computes the rest." in text
     assert "failed: unit 1: ValueError: no root (mass 1 to 3)" in text
     assert "in use by process 7 on node1, since noon." in text
-    gone = holder | {"stale": True, "why": "that process is dead"}
-    monkeypatch.setattr(service, "status", lambda _: found | {"lease": gone})
+    gone = holder | {"shard": "", "stale": True, "why": "that process is dead"}
+    monkeypatch.setattr(service, "status", lambda _: found | {"leases": [gone]})
     assert (
         "not in use: the run that held it is gone (process 7 on node1, since noon: that process is "
         "dead); resume takes over."

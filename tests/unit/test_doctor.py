@@ -16,6 +16,7 @@ from cli_calls import answer, invoke
 from lmltgrid import datafiles, doctor
 from lmltgrid.errors import MachineError
 from lmltgrid.kernels import jit
+from lmltgrid.spec import RunSpec
 
 
 def by_name(checks: object) -> dict[str, doctor.Check]:
@@ -93,6 +94,18 @@ def test_room_and_memory(
     assert by_name(doctor.place(tmp_path))["free space"].state == state
     monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=free))
     assert doctor.memory().state == state
+
+
+def test_memory_is_what_a_specification_may_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    least, usual = 400, RunSpec().memory_mb
+    assert RunSpec(memory_mb=least).memory_mb == least
+    with pytest.raises(ValueError, match="memory_mb"):
+        RunSpec(memory_mb=least - 1)
+    for free, state in ((least - 1, "failed"), (least, "warning"), (usual, "ok")):
+        known = types.SimpleNamespace(available=1e6 * free)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda known=known: known)
+        assert doctor.memory().state == state
+        assert f"at least {least} MB" in doctor.memory().advice or state == "ok"
 
 
 def test_versions_are_compared_as_numbers() -> None:

@@ -351,8 +351,8 @@ def test_a_plane_is_its_points() -> None:
             point = problem._replace(signal=c0 + x[j] * (c1 + x[j] * c2))
             rounding = 1e-15 * point.signal.sum()
             assert found[i, j] == pytest.approx(point.fit()[0], rel=1e-12, abs=1e-10 + rounding)
-        line = likelihood.curve(coefficients[:, :, i], x, *problem[1:])
-        np.testing.assert_array_equal(line, found[i])
+        alone = likelihood.plane(coefficients[:, :, i : i + 1], x, *problem[1:])
+        np.testing.assert_array_equal(alone[0], found[i])
 
 
 def test_couplings_in_any_order_and_masses_apart() -> None:

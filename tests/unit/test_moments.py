@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import spherical_jn
 
-from lmltgrid import basis
+from lmltgrid import basis, events
 from lmltgrid.detector import threshold_in
 from lmltgrid.errors import LmltgridError, SpecificationError
 from lmltgrid.kernels import cevns, eves
 from lmltgrid.spec import Atomic
 from lmltgrid.tables import models, nuclei, solar
 from lmltgrid.tables.experiment import Channel
-from lmltgrid.tables.experiments import catalog
+from lmltgrid.tables.experiments import catalog, find
 from lmltgrid.tables.models import Model
 from lmltgrid.tables.oscillation import oscillation, probabilities
 from lmltgrid.units import (
@@ -85,6 +85,25 @@ def test_the_dataset_is_labeled(combined: xr.Dataset) -> None:
             assert "units" in variable.attrs
     assert np.all(np.isfinite(combined.nr.values))
     assert np.all(np.isfinite(combined.er.values))
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "scale"),
+    [
+        ("darwin-nr", "keV", "electron_equivalent"),
+        ("darwin-2020-nr-er", "keV", "electron_equivalent"),  # its threshold is nuclear_recoil
+        ("coherent-csi-2021", "PE", "photoelectrons"),
+        ("na64mu", "GeV", "muon_energy"),
+        ("nubdx-drift", "keV", "nuclear_recoil"),  # what varies is the pressure, in Torr
+        ("ess+na64mu", "several", "several"),
+    ],
+)
+def test_the_window_is_labeled_with_its_own_scale(name: str, units: str, scale: str) -> None:
+    found = basis.compute(find(name), mass=np.array([15.0]), oscillation=[AMARAL])
+    label = {"units": units, "long_name": "analysis window", "energy_scale": scale}
+    assert found["window"].attrs == label
+    if "+" not in name:
+        assert events(name, mass=15.0, coupling=1e-4)["window"].attrs == label
 
 
 def test_the_nominal_threshold_is_used_if_none_is_given() -> None:

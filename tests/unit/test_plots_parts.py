@@ -181,3 +181,12 @@ class TestWords:
         assert style.muon_charge(style.settings_of(grid_plane("mine", mu=-3.0))) == 3.0
         assert style.muon_charge({"model": "Lmu"}) == 1.0
         assert style.muon_charge({"model": "nobody"}) == 0.0
+        assert style.muon_charge({"model": "scalar"}) == 1.0
+        assert style.muon_charge({"model": "axial"}) == 0.0
+
+    def test_muon_charge_of_a_scalar_in_a_grid(self):
+        """A grid keeps the charges of a vector, which are zero for a scalar of any name."""
+        known = style.settings_of(grid_plane("mine", mu=0.0, kind="scalar"))
+        assert (style.muon_charge(known), style.muon_kind(known)) == (1.0, "scalar")
+        axial = style.settings_of(grid_plane("mine", mu=0.0, kind="axial"))
+        assert style.muon_charge(axial) == 0.0

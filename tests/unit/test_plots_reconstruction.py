@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import lmltgrid
 from lmltgrid.errors import SpecificationError
 from lmltgrid.views import plots, style
 from lmltgrid.views.frame import X, Y
@@ -146,6 +147,14 @@ class TestFigure:
             "truth Lμ−Lτ, mixing loop, 30 MeV, g = 5×10⁻⁴",  # noqa: RUF001
             "fitted Lμ, mixing amaral2021; oscillation nufit60; least chi-square 80",
         ]
+
+    @pytest.mark.parametrize(("model", "kind"), [("scalar", "scalar"), ("Lmu-Ltau", "vector")])
+    def test_band_is_that_of_the_mediator(self, model, kind):
+        (band,) = parts(plots.reconstruction(found(model=model)), hv.Area)
+        mass = 10.0 ** band.dimension_values(0)
+        low, _, high = lmltgrid.muon_band(mass, 1.0, kind=kind)
+        assert 10.0 ** band.dimension_values(1) == pytest.approx(low, rel=1e-9)
+        assert 10.0 ** band.dimension_values(2) == pytest.approx(high, rel=1e-9)
 
     def test_band_is_left_out_without_a_charge(self):
         assert not parts(plots.reconstruction(found(model="B-3Le")), hv.Area)

@@ -340,7 +340,7 @@ def test_status_agrees_with_the_ledger(store: Store) -> None:
     }
     assert (state["units"], state["done"], state["complete"]) == (8, 3, False)
     assert list(state["failed"]) == [2]
-    assert state["lease"] is None
+    assert state["leases"] == []
     files = [f for f in store.path.rglob("*") if f.is_file() and "_ledger" not in f.parts]
     assert state["bytes"] == sum(f.stat().st_size for f in files)
     json.dumps(state)
@@ -379,8 +379,8 @@ def test_status_tells_whether_the_holder_is_gone(
     then = time.time() - age
     os.utime(lease, (then, then))
     before = lease.stat().st_mtime
-    found = status(store.path)["lease"]
-    assert found == holder | {"stale": bool(why), "why": why}
+    (found,) = status(store.path)["leases"]
+    assert found == holder | {"shard": "", "stale": bool(why), "why": why}
     assert lease.stat().st_mtime == before
     assert [path.name for path in store.ledger.folder.iterdir() if path.suffix == ".tmp"] == []
 

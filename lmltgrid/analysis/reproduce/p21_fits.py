@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from lmltgrid.analysis.reconstruction import mock_counts, reconstruct, regions
+from lmltgrid.analysis.reconstruction import mock_counts, reconstruct
+from lmltgrid.analysis.regions import regions
 from lmltgrid.analysis.reproduce.claims import Claim, Statement
 from lmltgrid.analysis.setup import conventions, find_experiment
 from lmltgrid.tables.models import benchmarks
@@ -23,6 +24,7 @@ LMU: Final[dict[str, Any]] = OTHER | {"model": "Lmu", "mixing": -1.0 / 70.0}
 TENTH: Final[dict[str, Any]] = OTHER | {"mixing": -0.1}
 POINTS: Final = ("BP1", "BP2", "BP3", "BP4")
 SPALLATION: Final = ("ess", "ess10", "ccm", "cenns610")
+LEVELS: Final = (0.68, 0.95)  # of its regions
 DIRECT: Final = "darwin-nr@1"
 ONE, TWO, CLOSED = 2.706, 4.605, 5.991  # 90 %, one and two parameters; 95 %, two
 LEAST: Final = 1e-5  # coupling of the axis at which nothing is changed
@@ -43,7 +45,11 @@ def claims() -> Iterator[Claim | Statement]:
 def _plane(experiment: str, point: str, options: tuple[tuple[str, Any], ...]) -> xr.Dataset:
     true = benchmarks()[point]
     return reconstruct(
-        experiment, true_mass=true.mass, true_coupling=true.coupling, **dict(options)
+        experiment,
+        true_mass=true.mass,
+        true_coupling=true.coupling,
+        levels=LEVELS,
+        **dict(options),
     )
 
 
@@ -157,7 +163,7 @@ def _muon_beam() -> Iterator[Statement]:
             "MeV",
             settings=TRUTH,
         )
-        for level in (0.68, 0.95):
+        for level in LEVELS:
             yield Statement(
                 "P21",
                 f"masses allowed at {100 * level:g} %, {name}, BP4",
