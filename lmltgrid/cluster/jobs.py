@@ -69,6 +69,8 @@ def _job_class(kind: str) -> Any:
 
 def _refusal(error: Exception) -> str:
     """Return what the batch system said when it refused a job."""
+    if isinstance(error, FileNotFoundError):
+        return f"this machine has no {error.filename}"
     _, _, said = str(error).partition("stderr:\n")  # of dask-jobqueue's report
     return " ".join((said or str(error)).split()) or type(error).__name__
 
@@ -237,13 +239,14 @@ class _Jobs(OwnCluster):
             self._idle_since, self._waiting = now, ""
             return
         if self._refused and not self._accepted:
-            raise MachineError(f"{kind}: a job is refused ({self._refused}); correct the site file")
+            remedy = "correct the site file, or run where jobs can be submitted"
+            raise MachineError(f"{kind}: a job is refused ({self._refused}); {remedy}")
         if self._fruitless >= FRUITLESS * max(-(-self.slots // self.site.cores), 2):
             why = f" ({self._refused})" if self._refused else ""
-            place = f"what they print is in {logs}" if logs else "name a log_directory in the site"
+            place = f"read in {logs} why" if logs else "name a log_directory in the site file"
             raise MachineError(
                 f"{kind}: {self._fruitless} jobs ended before a worker has reported{why}; "
-                f"{place} file; then resume the scan"
+                f"{place}, then resume the scan"
             )
         if now - self._idle_since > self.site.patience:
             raise MachineError(

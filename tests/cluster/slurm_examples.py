@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import fake_scan
@@ -94,3 +95,49 @@ class Examples:
     def said(self, pattern: str) -> str:
         """Return what jobs have written into logs."""
         return "\n".join(p.read_text() for p in sorted(self.folder.glob(pattern)))
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Examples that were begun, each in a store of its own; ``reference`` is undisturbed."""
+
+    reference: dict[str, bytes]
+    overdue: str
+    array: str
+    stopped_array: str
+    one_job: str
+    client: subprocess.CompletedProcess[str]
+
+
+def begin(examples: Examples) -> Begun:
+    """Start them all, so that their waits overlap; Slurm looks at walltimes every 30 s only."""
+    overdue = examples.node.sbatch("--output=/dev/null", "--time=1", "--wrap=sleep 600")
+    examples.node.wait(overdue, "RUNNING")
+    examples.node.run("scontrol", "update", f"JobId={overdue}", "EndTime=now+1")
+    stopped = {"--array=1-20": "--array=1-2", "--mem=2000M": "--mem=300M", "@120": "@50"}
+    stopped_array = examples.submit(
+        "job-array.sbatch", "slow.zarr", stopped | {"02:00:00": "00:01:00"}, kind="slow"
+    )
+    done = examples.call("lmltgrid", "run", "scan.toml", "--store", "reference.zarr")
+    assert done.returncode == 0, done.stderr
+    few = {"--array=1-20": "--array=1-3", "--mem=2000M": "--mem=600M"}
+    array = examples.submit("job-array.sbatch", "array.zarr", few)
+    two = {"--ntasks=20": "--ntasks=2", "--mem-per-cpu=2000M": "--mem-per-cpu=600M"}
+    one_job = examples.submit(
+        "scheduler-in-job.sbatch", "job.zarr", two | {"interface=ib0": "interface=lo"}
+    )
+    site = {
+        'queue = "cpu" ': 'queue = "main"',
+        'account = "my-project" ': "",
+        'interface = "ib0"': 'interface = "lo"',
+        "--qos=short": "--job-name=ours",
+        '    "module load python/3.11",\n': "",
+        '    "export NUMBA_CACHE_DIR=/tmp/$USER-numba",\n': "",
+        "memory_mb = 2000 ": "memory_mb = 600 ",
+        '# shared_directory = "~/.lmltgrid"': 'shared_directory = "shared"',
+    }
+    (examples.folder / "site.toml").write_text(fitted("site.toml", site))
+    script = fitted("login-node.sh", {"workers=20": "workers=2"})
+    client = examples.call("bash", "-c", script, "login-node.sh", "scan.toml", "login.zarr")
+    reference = examples.chunks("reference.zarr")
+    return Begun(reference, overdue, array, stopped_array, one_job, client)

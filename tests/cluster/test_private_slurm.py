@@ -1,4 +1,7 @@
-"""The private Slurm of `deploy/slurm`: it runs jobs, kills them in time, and leaves nothing."""
+"""The private Slurm of `deploy/slurm`: it runs jobs, and leaves nothing.
+
+That it kills jobs beyond their walltime is in test_slurm.py, where there is time for it.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,6 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def overdue(node: Node) -> str:
-    """A job that sleeps beyond its walltime, which Slurm looks at every 30 s only."""
-    job = node.sbatch("--output=/dev/null", "--time=1", "--wrap=sleep 600")
-    node.wait(job, "RUNNING")
-    node.run("scontrol", "update", f"JobId={job}", "EndTime=now+1")
-    return job
-
-
-@pytest.fixture(scope="module")
 def returning(node: Node, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A job that puts itself back into the queue, where it waits some seconds, and its output."""
     out = tmp_path_factory.mktemp("returning") / "out.txt"
@@ -53,7 +47,7 @@ def mentioning(words: str) -> list[str]:
     return [command for command in found if words in command]
 
 
-@pytest.mark.usefixtures("overdue", "returning")
+@pytest.mark.usefixtures("returning")
 def test_a_job_runs(node: Node, tmp_path: Path) -> None:
     out = tmp_path / "out.txt"
     job = node.sbatch(
@@ -196,19 +190,11 @@ class TestStart:
             assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
-# The last tests, whose jobs the first one has started: by now the waits are over.
-
-
 def test_a_job_can_put_itself_back_into_the_queue(node: Node, returning: tuple[str, Path]) -> None:
-    """As a job does whose program stops before the walltime."""
+    """As a job does whose program stops in time; the first test has started it, to save a wait."""
     job, out = returning
     assert node.wait(job, "COMPLETED", "FAILED")["Restarts"] == "1"
     assert out.read_text().splitlines().count("begins") == 2
-
-
-def test_a_job_is_killed_after_its_walltime(node: Node, overdue: str) -> None:
-    known = node.wait(overdue, "TIMEOUT", "COMPLETED", "FAILED", "CANCELLED")
-    assert known["JobState"] == "TIMEOUT"
 
 
 def _until(condition: object) -> bool:

@@ -7,18 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import fake_scan
 import pytest
 import slurm_node
-from slurm_examples import UNITS, Examples, fitted
+from slurm_examples import UNITS, Begun, Examples, begin
 from slurm_node import Node
 
 from lmltgrid import cluster
 from lmltgrid.cluster import Executor
-from lmltgrid.scan import run_scan
+from lmltgrid.scan import Report, run_scan
 from lmltgrid.store import Store
 from lmltgrid.verify import verify_store
 
@@ -35,54 +34,28 @@ def slurm() -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def begun(slurm: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Begun]]:
+def examples(slurm: Node, tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    return Examples(slurm, tmp_path_factory.mktemp("examples"))
+
+
+@pytest.fixture(scope="module")
+def begun(examples: Examples) -> Iterator[Future[Begun]]:
     """The shipped examples, which run beside the tests of workers."""
-    folder = tmp_path_factory.mktemp("examples")
-    fake_scan.make_store(folder, "slow.zarr", exposures=480)
+    fake_scan.make_store(examples.folder, "slow.zarr", exposures=480)
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(begin, Examples(slurm, folder))
+        yield pool.submit(begin, examples)
 
 
-@dataclass(frozen=True)
-class Begun:
-    """Examples that were begun, each in a store of its own; ``reference`` is undisturbed."""
-
-    examples: Examples
-    reference: dict[str, bytes]
-    array: str
-    stopped_array: str
-    one_job: str
-    client: subprocess.CompletedProcess[str]
-
-
-def begin(examples: Examples) -> Begun:
-    """Start them all, so that their waits overlap."""
-    stopped = {"--array=1-20": "--array=1-2", "--mem=2000M": "--mem=300M", "@120": "@50"}
-    stopped_array = examples.submit(
-        "job-array.sbatch", "slow.zarr", stopped | {"02:00:00": "00:01:00"}, kind="slow"
-    )
-    done = examples.call("lmltgrid", "run", "scan.toml", "--store", "reference.zarr")
-    assert done.returncode == 0, done.stderr
-    few = {"--array=1-20": "--array=1-3", "--mem=2000M": "--mem=600M"}
-    array = examples.submit("job-array.sbatch", "array.zarr", few)
-    two = {"--ntasks=20": "--ntasks=2", "--mem-per-cpu=2000M": "--mem-per-cpu=600M"}
-    one_job = examples.submit(
-        "scheduler-in-job.sbatch", "job.zarr", two | {"interface=ib0": "interface=lo"}
-    )
-    site = {
-        'queue = "cpu" ': 'queue = "main"',
-        'account = "my-project" ': "",
-        'interface = "ib0"': 'interface = "lo"',
-        "--qos=short": "--job-name=ours",
-        '    "module load python/3.11",\n': "",
-        '    "export NUMBA_CACHE_DIR=/tmp/$USER-numba",\n': "",
-        "memory_mb = 2000 ": "memory_mb = 600 ",
-        '# shared_directory = "~/.lmltgrid"': 'shared_directory = "shared"',
-    }
-    (examples.folder / "site.toml").write_text(fitted("site.toml", site))
-    script = fitted("login-node.sh", {"workers=20": "workers=2"})
-    client = examples.call("bash", "-c", script, "login-node.sh", "scan.toml", "login.zarr")
-    return Begun(examples, examples.chunks("reference.zarr"), array, stopped_array, one_job, client)
+@pytest.fixture(scope="module")
+def short_jobs(examples: Examples) -> Iterator[Future[subprocess.CompletedProcess[str]]]:
+    """A client whose jobs end long before its scan; it runs beside the tests as well."""
+    fake_scan.make_store(examples.folder, "short.zarr", exposures=160)
+    name = 'directives = ["--job-name=short"]'
+    file = site(examples.folder, name, walltime="00:00:12", margin=4)
+    command = ["lmltgrid", "run", "scan.toml", "--store", "short.zarr"]
+    command += ["--cluster", file, "--workers", "2"]
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(examples.call, *command, kind="slow")
 
 
 @pytest.fixture
@@ -93,15 +66,8 @@ def node(slurm: Node, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     slurm.clear()
 
 
-@pytest.fixture(scope="module")
-def references() -> dict[int, dict[str, bytes]]:
-    return {}
-
-
 @pytest.fixture
-def make_store(
-    tmp_path: Path, references: dict[int, dict[str, bytes]]
-) -> Iterator[Callable[[int], Store]]:
+def make_store(tmp_path: Path) -> Iterator[Callable[[int], Store]]:
     """Stores that must be sound at the end, with the bytes of an undisturbed run."""
     made: list[tuple[int, Store]] = []
 
@@ -111,13 +77,17 @@ def make_store(
         return store
 
     yield make
+    bytes_of = {units: undisturbed(tmp_path, units) for units in {units for units, _ in made}}
     for units, store in made:
-        if units not in references:
-            quiet = fake_scan.make_store(tmp_path, f"quiet-{units}.zarr", exposures=units)
-            run_scan(quiet.path, PLAIN, cluster.in_process()).require()
-            references[units] = fake_scan.chunk_bytes(quiet)
-        assert fake_scan.chunk_bytes(store) == references[units]
+        assert fake_scan.chunk_bytes(store) == bytes_of[units]
         assert verify_store(store, deep=True).ok
+
+
+def undisturbed(folder: Path, units: int) -> dict[str, bytes]:
+    """Return every file of the grid after a scan in this process."""
+    store = fake_scan.make_store(folder, f"undisturbed-{units}.zarr", exposures=units)
+    run_scan(store.path, PLAIN, cluster.in_process()).require()
+    return fake_scan.chunk_bytes(store)
 
 
 def site(folder: Path, *lines: str, walltime: str = "00:10:00", margin: int = 60) -> str:
@@ -155,12 +125,12 @@ def beside(action: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def scan(store: Store, executor: Executor) -> object:
+def scan(store: Store, executor: Executor) -> Report:
     return run_scan(store.path, SLOW, executor, until=fake_scan.patience())
 
 
 class TestWorkers:
-    @pytest.mark.usefixtures("begun")
+    @pytest.mark.usefixtures("begun", "short_jobs")
     def test_a_fixed_number_and_one_of_them_cancelled(
         self, node: Node, tmp_path: Path, make_store: Callable[[int], Store]
     ) -> None:
@@ -190,24 +160,13 @@ class TestWorkers:
         with cluster.choose(site(tmp_path, "[adaptive]", "maximum = 2")).start() as executor:
             assert node.jobs() == []
             for _ in range(2):
-                store = make_store(40)
+                store = make_store(24)
                 watch = beside(lambda: numbers.append(_most(node)))
                 report = scan(store, executor)
-                assert (report.ending, report.done_now) == ("complete", 40)
+                assert (report.ending, report.done_now) == ("complete", 24)
                 watch.join()
                 wait_for(lambda: not node.jobs(), "the end of idle workers")
         assert numbers == [2, 2]
-
-    def test_a_walltime_shorter_than_the_scan(
-        self, node: Node, tmp_path: Path, make_store: Callable[[int], Store]
-    ) -> None:
-        """Each worker ends by itself in time, and new jobs take over; one call is enough."""
-        store = make_store(80)
-        with cluster.choose(site(tmp_path, walltime="00:00:08", margin=4), 2).start() as executor:
-            before = node.submitted()
-            report = scan(store, executor)
-        assert (report.ending, report.done_now, report.failed) == ("complete", 80, ())
-        assert len(node.submitted() - before) >= 3
 
     def test_all_jobs_cancelled_again_and_again(
         self,
@@ -217,7 +176,8 @@ class TestWorkers:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """The run ends and says why; nothing that was computed is lost."""
-        monkeypatch.setattr("lmltgrid.cluster.jobs.ASK", 1.0)
+        for name, less in (("ASK", 1.0), ("GONE", 1.0), ("FRUITLESS", 2)):
+            monkeypatch.setattr(f"lmltgrid.cluster.jobs.{name}", less)
         store = make_store(60)
         over = threading.Event()
 
@@ -238,38 +198,81 @@ class TestWorkers:
         assert 10 <= report.done_now == store.done().sum() < 60
         assert run_scan(store.path, PLAIN, cluster.in_process()).ending == "complete"
 
+    @pytest.mark.usefixtures("node")
+    def test_a_refusal_is_told_in_the_words_of_the_batch_system(self, tmp_path: Path) -> None:
+        store = fake_scan.make_store(tmp_path)
+        path = Path(site(tmp_path))
+        path.write_text(path.read_text().replace('"main"', '"gpu"'))
+        with cluster.choose(str(path), 2).start() as executor:
+            report = scan(store, executor)
+        assert (report.ending, report.done_now) == ("machine", 0)
+        assert "slurm: a job is refused (sbatch: error: invalid partition" in report.sentence
+        assert "correct the site file" in report.sentence
+
+    @pytest.mark.usefixtures("node")
+    def test_jobs_whose_worker_does_not_start_end_the_scan(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, less in (("ASK", 0.5), ("FRUITLESS", 1)):
+            monkeypatch.setattr(f"lmltgrid.cluster.jobs.{name}", less)
+        store = fake_scan.make_store(tmp_path)
+        with cluster.choose(site(tmp_path, 'python = "/nowhere/python"'), 2).start() as executor:
+            report = scan(store, executor)
+        assert report.ending == "machine"
+        assert f"read in {tmp_path / 'logs'} why, then resume" in report.sentence
+        assert "/nowhere/python" in "".join(p.read_text() for p in tmp_path.glob("logs/*.err"))
+
 
 class TestExamples:
     """They were begun before the other tests, so the waits are over by now."""
 
-    def test_a_job_array_without_a_scheduler(self, begun: Future[Begun]) -> None:
+    def test_a_job_is_killed_after_its_walltime(
+        self, examples: Examples, begun: Future[Begun]
+    ) -> None:
         ours = begun.result()
-        node, examples = ours.examples.node, ours.examples
+        known = examples.node.wait(ours.overdue, "TIMEOUT", "COMPLETED", "FAILED", "CANCELLED")
+        assert known["JobState"] == "TIMEOUT"
+
+    def test_a_walltime_shorter_than_the_scan(
+        self,
+        examples: Examples,
+        short_jobs: Future[subprocess.CompletedProcess[str]],
+        tmp_path: Path,
+    ) -> None:
+        """Each worker ends by itself in time, and new jobs take over; one call is enough."""
+        client = short_jobs.result()
+        assert client.returncode == 0, client.stderr
+        assert examples.chunks("short.zarr") == undisturbed(tmp_path, 160)
+        jobs = examples.node.jobs("all", name="short")
+        assert len(jobs) >= 4
+        states = {examples.node.describe(job)["JobState"] for job in jobs}
+        assert states <= {"COMPLETED", "CANCELLED"}  # by the client, when its worker has ended
+
+    def test_a_job_array_without_a_scheduler(
+        self, examples: Examples, begun: Future[Begun]
+    ) -> None:
+        ours, node = begun.result(), examples.node
         for task in (1, 2, 3):
             known = node.wait(f"{ours.array}_{task}", "COMPLETED", "FAILED")
             assert known["ExitCode"] == "0:0", examples.said(f"lmltgrid-{ours.array}_*.log")
         assert examples.chunks("array.zarr") == ours.reference
 
     def test_tasks_stopped_before_their_walltime_come_back(
-        self, begun: Future[Begun], tmp_path: Path
+        self, examples: Examples, begun: Future[Begun], tmp_path: Path
     ) -> None:
-        ours = begun.result()
-        node, examples = ours.examples.node, ours.examples
+        ours, node = begun.result(), examples.node
         for task in (1, 2):
             known = node.wait(f"{ours.stopped_array}_{task}", "COMPLETED", "FAILED", "TIMEOUT")
             log = examples.said(f"lmltgrid-{ours.stopped_array}_{task}.log")
             assert (known["JobState"], known["ExitCode"]) == ("COMPLETED", "0:0"), log
             assert int(known["Restarts"]) >= 1
             assert "stopped by a signal, all that was computed is saved" in log
-        quiet = fake_scan.make_store(tmp_path, exposures=480)
-        run_scan(quiet.path, PLAIN, cluster.in_process()).require()
-        assert examples.chunks("slow.zarr") == fake_scan.chunk_bytes(quiet)
+        assert examples.chunks("slow.zarr") == undisturbed(tmp_path, 480)
         # what was stopped was not computed again
         assert fake_scan.attempts(examples.folder / "slow.zarr.control", "slow") == 480
 
-    def test_a_scheduler_inside_a_job(self, begun: Future[Begun]) -> None:
-        ours = begun.result()
-        node, examples = ours.examples.node, ours.examples
+    def test_a_scheduler_inside_a_job(self, examples: Examples, begun: Future[Begun]) -> None:
+        ours, node = begun.result(), examples.node
         known = node.wait(ours.one_job, "COMPLETED", "FAILED", "TIMEOUT")
         log = examples.said(f"lmltgrid-{ours.one_job}.log")
         assert known["ExitCode"] == "0:0", log
@@ -278,24 +281,24 @@ class TestExamples:
         # certificates and address are gone with the job
         assert not list(examples.folder.glob(f"lmltgrid-{ours.one_job}-*"))
 
-    def test_a_client_on_the_login_node(self, begun: Future[Begun]) -> None:
+    def test_a_client_on_the_login_node(self, examples: Examples, begun: Future[Begun]) -> None:
         ours = begun.result()
         assert ours.client.returncode == 0, ours.client.stderr
         assert f"Scan complete: {UNITS} of {UNITS} units" in ours.client.stdout
-        assert ours.examples.chunks("login.zarr") == ours.reference
-        assert ours.examples.said("worker-logs/*.err").count("Registered to:") >= 2
-        assert not list((ours.examples.folder / "shared").iterdir())
+        assert examples.chunks("login.zarr") == ours.reference
+        assert examples.said("worker-logs/*.err").count("Registered to:") >= 2
+        assert not list((examples.folder / "shared").iterdir())
 
     def test_a_cancelled_task_stays_away(self, node: Node, tmp_path: Path) -> None:
-        examples = Examples(node, tmp_path)
+        mine = Examples(node, tmp_path)
         store = fake_scan.make_store(tmp_path, "slow.zarr", exposures=480)
         changes = {"--array=1-20": "--array=1-2", "--mem=2000M": "--mem=300M"}
-        job = examples.submit("job-array.sbatch", str(store.path), changes, kind="slow")
+        job = mine.submit("job-array.sbatch", str(store.path), changes, kind="slow")
         wait_for(lambda: len(store.ledger.marked()) >= 4, "units")
         node.cancel(job)
         for task in (1, 2):
             assert node.wait(f"{job}_{task}", "CANCELLED")["Restarts"] == "0"
-        wait_for(lambda: "stopped by a signal" in examples.said("*.log"), "the end of the program")
+        wait_for(lambda: "stopped by a signal" in mine.said("*.log"), "the end of the program")
         time.sleep(2.0)
         assert not node.run("squeue", "--noheader", f"--jobs={job}")
 
