@@ -80,19 +80,25 @@ def run_bundle(
     result = Bundle(done=[], failed=[], bytes=0, seconds=0.0, machine="", broken="")
     try:
         store, state = _load(path, token, evaluator)
+    except (ConnectionError, PermissionError) as error:
+        result["machine"] = f"{path}: it cannot be read ({error.strerror or error})"
+        return result
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         result["broken"] = f"{path}: the evaluator cannot be loaded ({text})"
         return result
     start = time.perf_counter()
     fence = Fence(store.storage, *lease)
-    for unit in units:
-        if result["machine"] or fence.closed():
-            break
-        if store.is_done(unit):  # by a process that was believed dead
-            result["done"].append(unit)
-        else:
-            _run_unit(store, evaluator, state, unit, result)
+    try:
+        for unit in units:
+            if result["machine"] or fence.closed():
+                break
+            if store.is_done(unit):  # by a process that was believed dead
+                result["done"].append(unit)
+            else:
+                _run_unit(store, evaluator, state, unit, result)
+    except OSError as error:  # from the ledger: nobody can say what is done
+        result["machine"] = f"{store.path}: it cannot be read ({error.strerror or error})"
     result["seconds"] = time.perf_counter() - start
     return result
 
@@ -110,7 +116,7 @@ def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result:
         writing = True
         marker = store.write_unit(unit, arrays, time.perf_counter() - start)
     except Exception as error:
-        if writing and isinstance(error, OSError) and error.errno in HOPELESS:
+        if writing and isinstance(error, OSError) and _hopeless(error):
             result["machine"] = f"{store.path}: unit {unit} cannot be written ({error.strerror})"
             return
         record = {
@@ -125,3 +131,8 @@ def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result:
     else:
         result["done"].append(unit)
         result["bytes"] += marker.nbytes
+
+
+def _hopeless(error: OSError) -> bool:
+    """Return whether no other unit could be written either; a server has been waited for."""
+    return isinstance(error, ConnectionError) or error.errno in HOPELESS

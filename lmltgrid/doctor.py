@@ -1,8 +1,8 @@
-"""Whether an installation, a machine and a file system can do what a scan needs.
+"""Whether an installation, a machine and the place of a store can do what a scan needs.
 
 A store trusts its file system in a few things: a rename replaces a file in one step, a folder is
-not renamed onto another that has content, and of two that create a file one is refused. Each is
-tried.
+not renamed onto another that has content, and of two that create a file one is refused. Of an S3
+server it expects that it heeds conditions. Each is tried.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ USUAL_ROOM: Final = 1e9
 NETWORK: Final = ("nfs", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb", "afs", "9p", "fuse.ssh")
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _AGAIN: Final = "install lmltgrid again, as its README says"
+SKEW: Final = 120.0  # s; at 900 a server takes a request for a replayed one
+_REACH: Final = (
+    "check AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket"
+)
 _MOVE: Final = "keep stores on another file system, local or of the cluster"
 
 _BOUND: Final = re.compile(r"\s*([A-Za-z0-9][\w.-]*)[^<>=!~;]*>=\s*([\d.]+)")
@@ -52,8 +56,10 @@ def examine(folder: str | Path) -> list[Check]:
     Parameters
     ----------
     folder
-        Where stores are to be created; a few small files are written there and removed.
+        Where stores are to be created, a folder or ``s3://bucket/prefix``; a few small files are
+        written there and removed.
     """
+    remote = str(folder).startswith("s3:/")
     return [
         python(),
         *packages(),
@@ -62,7 +68,7 @@ def examine(folder: str | Path) -> list[Check]:
         kernel_cache(),
         cores(),
         memory(),
-        *place(Path(folder)),
+        *(bucket(str(folder)) if remote else place(Path(folder))),
     ]
 
 
@@ -252,6 +258,36 @@ def place(folder: Path) -> Iterator[Check]:
     except OSError as error:
         text = f"{folder}: {error.strerror or error}"
         yield Check("writable", FAILED, text, "check its permissions, or take another folder")
+
+
+def bucket(url: str) -> Iterator[Check]:
+    """Check what a store needs of an S3 server, in a place of its own below a URL."""
+    from lmltgrid.errors import LmltgridError
+    from lmltgrid.storage import trials
+
+    try:
+        with trials.trial_place(url.rstrip("/")) as storage:
+            try:
+                seconds = trials.answer(storage)
+            except OSError as failure:
+                yield Check("server", FAILED, f"{url}: {failure.strerror or failure}", _REACH)
+                return
+            yield Check("server", OK, f"{url}: a small object is put in {seconds * 1e3:.0f} ms")
+            for title, attempt in trials.TRIALS:
+                error = _try(partial(attempt, storage))
+                todo = "keep stores on another server, or in a folder" if error else ""
+                yield Check(title, FAILED if error else OK, error or "works", todo)
+            yield _clock(trials.ahead(storage))
+    except LmltgridError as failure:  # no obstore, or settings that cannot be
+        yield Check("server", FAILED, str(failure), "set what it asks for, then try again")
+
+
+def _clock(ahead: float) -> Check:
+    text = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of this machine"
+    if abs(ahead) > SKEW:
+        todo = "set the clocks; beyond 900 s a server refuses every request"
+        return Check("clock of the server", WARNING, text, todo)
+    return Check("clock of the server", OK, text)
 
 
 def _try(attempt: Callable[[], None]) -> str:

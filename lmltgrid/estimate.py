@@ -20,6 +20,7 @@ from lmltgrid import grid
 from lmltgrid.calibration import Sample, measure
 from lmltgrid.cluster import Choice, choose
 from lmltgrid.spec import ScanSpec, read_spec
+from lmltgrid.storage import Address, address, storage_of
 from lmltgrid.store import free_bytes, taken
 from lmltgrid.tables.experiment import Experiment
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
@@ -115,7 +116,7 @@ class Forecast:
         Why it may fail, one sentence each.
     """
 
-    store: Path
+    store: Address
     exists: bool
     identity: str
     parts: tuple[Part, ...]
@@ -151,7 +152,7 @@ class Forecast:
 def forecast(
     spec: ScanSpec | str | Path,
     *,
-    store: str | Path | None = None,
+    store: Address | None = None,
     experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
@@ -159,14 +160,16 @@ def forecast(
     """Check a scan completely, and say what it will be and cost; no store is created.
 
     Some moments and chunks are computed for the times, which takes seconds for each experiment; a
-    few chunks are written into a temporary folder where the store would be.
+    few chunks are written into a temporary folder where the store would be, or, if that is on S3,
+    on this machine, which may be faster.
 
     Parameters
     ----------
     spec
         From `load_spec`, or the TOML file.
     store
-        The store; else ``run.store`` of the specification, else the file's name with ``.zarr``.
+        The store, a folder or ``s3://bucket/name.zarr``; else ``run.store`` of the specification,
+        else the file's name with ``.zarr``.
     experiments
         Folder of a user's own experiments.
     cluster, workers
@@ -184,7 +187,7 @@ def forecast(
     name = "scan" if isinstance(spec, ScanSpec) else Path(spec).stem
     folder = None if experiments is None else Path(experiments)
     plan = grid.make_plan(read, experiments=folder, where=where)
-    target = Path(store or read.run.store or f"{name}.zarr")
+    target = address(store or read.run.store or f"{name}.zarr")
     engine = choose(cluster or read.run.cluster, workers or read.run.workers, read.run.memory_mb)
     place, unwritable = _place(target)
     measured = {e.name: measure(plan, e, place) for e in plan.experiments}
@@ -192,8 +195,10 @@ def forecast(
     return _summed(plan, target, parts, engine, unwritable)
 
 
-def _place(target: Path) -> tuple[Path, tuple[str, ...]]:
+def _place(target: Address) -> tuple[Path, tuple[str, ...]]:
     """Return a folder for a few chunks, on the file system of the store if it can be written."""
+    if not isinstance(target, Path):
+        return Path(tempfile.gettempdir()), tuple(_unwritable(target))
     place = target.absolute().parent
     while not place.is_dir():
         place = place.parent
@@ -203,6 +208,14 @@ def _place(target: Path) -> tuple[Path, tuple[str, ...]]:
     except OSError as error:
         why = f"{place}: it cannot be written ({error.strerror}); give another --store"
         return Path(tempfile.gettempdir()), (why,)
+
+
+def _unwritable(target: Address) -> Iterable[str]:
+    """Say why nothing can be written where a store on a server is to be, if so."""
+    try:
+        storage_of(target).now()
+    except OSError as error:
+        yield f"{target}: it cannot be written ({error.strerror or error}); give another --store"
 
 
 def _part(plan: grid.GridPlan, experiment: Experiment, sample: Sample) -> Part:
@@ -231,7 +244,7 @@ def _part(plan: grid.GridPlan, experiment: Experiment, sample: Sample) -> Part:
 
 def _summed(
     plan: grid.GridPlan,
-    target: Path,
+    target: Address,
     parts: tuple[Part, ...],
     engine: Choice,
     problems: tuple[str, ...],

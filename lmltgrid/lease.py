@@ -6,6 +6,7 @@ the whole store, nor beside shards of another division.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -89,14 +90,14 @@ class Lease:
         self._end.set()
         self._thread.join()
         with suppress(OSError):
-            if self._mine():
+            if self.holds():
                 self._storage.delete(self.name)
 
     def stop(self) -> None:
         """Ask every process that works under this lease to stop after its unit."""
         with self._writing, suppress(OSError):
             seen = self._storage.state(self.name)
-            if self._mine():  # else those processes have seen that it is not
+            if self.holds():  # else those processes have seen that it is not
                 self._storage.swap(self.name, self._content(stopping=True), seen.version)
 
     def _create(self) -> bool:
@@ -162,13 +163,14 @@ class Lease:
                 return False  # given back: the swap will fail, and creating it succeed
         return False
 
-    def _mine(self) -> bool:
+    def holds(self) -> bool:
+        """Look whether the lease is still this run's."""
         return (read_json(self._storage, self.name) or {}).get("token") == self.token
 
     def _beat(self) -> None:
         while not self._end.wait(BEAT):
             with self._writing, suppress(OSError):  # a storage that stutters; silence, not loss
-                if self._mine():
+                if self.holds():
                     self._storage.touch(self.name)
                 elif self._taken():
                     self.lost = True
@@ -187,9 +189,16 @@ class Fence:
 
     def __init__(self, storage: Storage, name: str, token: str) -> None:
         self._storage, self._name, self._token = storage, name, token
+        self._looked = -math.inf
 
     def closed(self) -> bool:
-        """Return whether to stop: the run is over, was replaced, or asks for it."""
+        """Return whether to stop: the run is over, was replaced, or asks for it.
+
+        Asked more often than the pace of the storage it repeats its last answer, not to stop.
+        """
+        if time.monotonic() - self._looked < self._storage.pace:
+            return False
+        self._looked = time.monotonic()
         try:
             content = parsed(self._storage.read(self._name))
         except FileNotFoundError:

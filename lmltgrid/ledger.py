@@ -7,6 +7,8 @@ after the data, and appears whole. Nothing here knows what a unit holds: `lmltgr
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -45,6 +47,7 @@ class Ledger:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self._looked = -math.inf
 
     @property
     def folder(self) -> Address:
@@ -96,8 +99,13 @@ class Ledger:
         return self.storage.at(STOP)
 
     def asked_to_stop(self) -> bool:
-        """Return whether there is a stop file."""
-        return self.storage.exists(STOP)
+        """Return whether there is a stop file, or was none within the pace of the storage."""
+        if time.monotonic() - self._looked < self.storage.pace:
+            return False
+        if self.storage.exists(STOP):
+            return True
+        self._looked = time.monotonic()
+        return False
 
     def go_on(self) -> None:
         """Remove the stop file."""

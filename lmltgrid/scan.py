@@ -12,7 +12,8 @@ import math
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from lmltgrid.lease import Lease, held
 from lmltgrid.progress import Message, Reporter, Silent
 from lmltgrid.shard import Shard
 from lmltgrid.signals import StopSignals
-from lmltgrid.store import Store, free_bytes, open_store
+from lmltgrid.store import Store, free_bytes, open_store, reaching
 from lmltgrid.verify import discard_damaged, require_sound, verify_store
 
 TARGET = 0.5  # s that a bundle should last
@@ -253,8 +254,8 @@ class _Run:
         if result["broken"]:
             self.stop("broken", result["broken"])
         elif result["machine"]:
-            text = "; all that was computed is saved: make room or check permissions, then resume"
-            self.stop("machine", result["machine"] + text)
+            text = "all that was computed is saved: make room, check permissions or wait for the "
+            self.stop("machine", f"{result['machine']}; {text}server, then resume")
         elif ended < len(units) and not self.ending:
             self.lose()  # a worker looks at the lease before each unit
 
@@ -365,20 +366,32 @@ def run_scan(
     """
     reporter = reporter or Silent()
     store = open_store(path, identity)
+    with (
+        reaching(store.path, "then resume: all that was computed is saved"),
+        _going_on(store),
+        StopSignals() as signals,
+        Lease(store.path, reporter.message, shard) as lease,
+    ):
+        _recover(store, reporter.message, lease, shard)
+        run = _Run(store, evaluator, executor, reporter, retries, lease, shard)
+        run.loop(lambda: _watch(run, signals, lease, until, deadline))
+        if run.abandoned:
+            # a worker that cannot be reached ends with its unit: the report shall have it
+            time.sleep(min(2.0 * max(run.pace, TARGET), GRACE))
+        if run.lost_any and shard is None:
+            store.sweep()
+        return run.report()
+
+
+@contextmanager
+def _going_on(store: Store) -> Iterator[None]:
+    """Remove the file that stops a run when nobody is left whom it should stop."""
     try:
-        with StopSignals() as signals, Lease(store.path, reporter.message, shard) as lease:
-            _recover(store, reporter.message, lease, shard)
-            run = _Run(store, evaluator, executor, reporter, retries, lease, shard)
-            run.loop(lambda: _watch(run, signals, lease, until, deadline))
-            if run.abandoned:
-                # a worker that cannot be reached ends with its unit: the report shall have it
-                time.sleep(min(2.0 * max(run.pace, TARGET), GRACE))
-            if run.lost_any and shard is None:
-                store.sweep()
-            return run.report()
+        yield
     finally:
-        if not any(held(store.storage)):  # the last shard has ended
-            store.ledger.go_on()
+        with suppress(OSError):
+            if not any(held(store.storage)):
+                store.ledger.go_on()
 
 
 def _watch(

@@ -34,6 +34,7 @@ from lmltgrid.scan import run_scan
 from lmltgrid.shard import Shard
 from lmltgrid.signals import Terminated, sigterm_raises
 from lmltgrid.spec import ScanSpec, read_spec, validate
+from lmltgrid.storage import Address, address
 from lmltgrid.tables import models
 from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
 from lmltgrid.verify import repair_store, verify_store
@@ -61,7 +62,7 @@ class Outcome:
         A picture of the first plane, if one could be drawn.
     """
 
-    store: Path
+    store: Address
     report: dict[str, Any]
     exit_code: int
     summary: dict[str, Any]
@@ -126,7 +127,7 @@ def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
 def run(
     spec_path: str | Path,
     *,
-    store: str | Path | None = None,
+    store: Address | None = None,
     experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
@@ -141,7 +142,8 @@ def run(
     spec_path
         The TOML file.
     store
-        The store; else ``run.store`` of the specification, else the file's name with ``.zarr``.
+        The store, a folder or ``s3://bucket/name.zarr``; else ``run.store`` of the specification,
+        else the file's name with ``.zarr``.
     experiments
         Folder of a user's own experiments.
     cluster, workers
@@ -166,7 +168,7 @@ def run(
     """
     spec_path, folder = Path(spec_path), None if experiments is None else Path(experiments)
     spec = read_spec(spec_path)
-    target = Path(store or spec.run.store or f"{spec_path.stem}.zarr")
+    target = address(store or spec.run.store or f"{spec_path.stem}.zarr")
     with _stoppable(target):
         plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
         begun = time.monotonic()
@@ -178,7 +180,7 @@ def run(
         return _outcome(target, plan, report, folder)
 
 
-def _create(target: Path, plan: grid.GridPlan, *, patient: bool = False) -> None:
+def _create(target: Address, plan: grid.GridPlan, *, patient: bool = False) -> None:
     """Compute the moments and create the store; the moments take a few seconds.
 
     Shards are ``patient``: if another has created the store, or does so now, they use it. They
@@ -203,7 +205,7 @@ def _create(target: Path, plan: grid.GridPlan, *, patient: bool = False) -> None
             raise
 
 
-def _appears(target: Path) -> bool:
+def _appears(target: Address) -> bool:
     """Return whether a store that another run creates comes into being soon."""
     end = time.monotonic() + CREATION
     while time.monotonic() < end:
@@ -214,7 +216,7 @@ def _appears(target: Path) -> bool:
 
 
 @contextmanager
-def _stoppable(target: Path) -> Iterator[None]:
+def _stoppable(target: Address) -> Iterator[None]:
     """Turn a SIGTERM outside of the run itself, which watches for it, into one sentence.
 
     Raises
@@ -237,7 +239,7 @@ def _stoppable(target: Path) -> Iterator[None]:
 
 
 def resume(
-    store: str | Path,
+    store: Address,
     *,
     experiments: str | Path | None = None,
     cluster: str | None = None,
@@ -247,7 +249,7 @@ def resume(
     quiet: bool = False,
 ) -> Outcome:
     """Finish the scan of a store; parameters as those of `run`."""
-    path, folder = Path(store), None if experiments is None else Path(experiments)
+    path, folder = address(store), None if experiments is None else Path(experiments)
     spec = _stored_spec(path)
     with _stoppable(path):
         plan = _stored_plan(path, folder)
@@ -263,7 +265,7 @@ def resume(
         return _outcome(path, plan, report, folder)
 
 
-def _stored_plan(path: str | Path, experiments: Path | None) -> grid.GridPlan | None:
+def _stored_plan(path: Address, experiments: Path | None) -> grid.GridPlan | None:
     """Return the plan of a store, or None if its experiments are not at hand any more."""
     try:
         return grid.make_plan(_stored_spec(path), experiments=experiments, where=str(path))
@@ -274,7 +276,7 @@ def _stored_plan(path: str | Path, experiments: Path | None) -> grid.GridPlan | 
 
 
 def _compute(
-    path: Path,
+    path: Address,
     spec: ScanSpec,
     identity: str | None,
     cluster_name: str | None,
@@ -341,22 +343,22 @@ def evaluate(
     return state.evaluate(states[group], index)
 
 
-def _stored_spec(path: str | Path) -> ScanSpec:
+def _stored_spec(path: Address) -> ScanSpec:
     text = stores.open_store(path).attrs["specification"]
     return validate(ScanSpec, json.loads(text), f"{path}: specification")
 
 
-def open_store(path: str | Path) -> xr.DataTree:
+def open_store(path: Address) -> xr.DataTree:
     """Open a store lazily; missing units read as NaN, with a warning."""
     return stores.open_grid(path)
 
 
-def status(path: str | Path) -> dict[str, Any]:
+def status(path: Address) -> dict[str, Any]:
     """Return the state of a store, see `lmltgrid.store.status`."""
     return stores.status(path)
 
 
-def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
+def verify(path: Address, *, deep: bool = False) -> dict[str, Any]:
     """Compare a store with its records; ``deep`` reads every byte and recomputes a sample.
 
     Returns
@@ -366,9 +368,14 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
         marker of the scan), ``units``, ``finished``, ``recomputed``.
     """
     held = stores.open_store(path)
+    with stores.reaching(path):
+        return _verified(held, deep=deep)
+
+
+def _verified(held: stores.Store, *, deep: bool) -> dict[str, Any]:
     report = verify_store(held, deep=deep)
     if deep and not (report.damaged or report.files):
-        states = load_states(str(path))
+        states = load_states(str(held.path))
 
         def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
             return evaluate(states, group, index)
@@ -384,7 +391,7 @@ def verify(path: str | Path, *, deep: bool = False) -> dict[str, Any]:
     }
 
 
-def repair(path: str | Path) -> int:
+def repair(path: Address) -> int:
     """Mark damaged units for `resume` to compute anew, and remove stray files.
 
     Returns
@@ -392,13 +399,14 @@ def repair(path: str | Path) -> int:
     int
         How many problems were mended.
     """
-    found = verify_store(stores.open_store(path), deep=True)
-    with _reporter(quiet=False) as reporter:
+    held = stores.open_store(path)
+    with stores.reaching(path), _reporter(quiet=False) as reporter:
+        found = verify_store(held, deep=True)
         return repair_store(path, found, reporter.message if reporter else lambda _: None)
 
 
 def _outcome(
-    path: Path, plan: grid.GridPlan | None, report: dict[str, Any], experiments: Path | None
+    path: Address, plan: grid.GridPlan | None, report: dict[str, Any], experiments: Path | None
 ) -> Outcome:
     summary: dict[str, Any] = {}
     figure = None
@@ -410,7 +418,7 @@ def _outcome(
     return Outcome(path, report, int(report["exit_code"]), summary, figure)
 
 
-def summarize(store: str | Path, *, experiments: Path | None = None) -> dict[str, Any]:
+def summarize(store: Address, *, experiments: Path | None = None) -> dict[str, Any]:
     """Return the physics of a store's scan in short.
 
     Returns

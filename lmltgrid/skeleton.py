@@ -6,6 +6,8 @@ LZ4 after a bit shuffle and end in a CRC-32C; nothing in it is ever unpickled.
 
 from __future__ import annotations
 
+import errno
+import os
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -28,44 +30,55 @@ def write_skeleton(side: Storage, layout: StoreLayout, moments: Mapping[str, xr.
     Raises
     ------
     FileExistsError
-        Another run has written its plan there.
+        Another run writes there.
     """
-    import zarr
-    from zarr.codecs import BloscCodec, Crc32cCodec
+    from zarr.errors import ContainsArrayError, ContainsGroupError
 
-    codecs = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
-    files = side.zarr_store()
-    attrs = {**layout.attrs, "format_version": FORMAT_VERSION, "identity": layout.identity}
     with warnings.catch_warnings():
         # consolidated metadata are not in the Zarr specification yet, but every reader that we
         # serve knows them, and over plain HTTP a store without them opens as empty
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        root = zarr.open_group(files, mode="w-", zarr_format=3, attributes=attrs)
-        for name, dataset in moments.items():
-            _write_dataset(dataset, files, f"moments/{name}", codecs)
-        for group in layout.groups:
-            coordinates = {
-                name: (name, values, attributes)
-                for name, (values, attributes) in group.coordinates.items()
-            }
-            _write_dataset(
-                xr.Dataset(coords=coordinates, attrs=group.attrs), files, group.path, codecs
-            )
-            for array in group.arrays:
-                root.create_array(
-                    f"{group.path}/{array.name}",
-                    shape=array.shape,
-                    chunks=array.chunks,
-                    dtype=array.dtype,
-                    fill_value=float("nan"),
-                    compressors=codecs,
-                    dimension_names=array.dims,
-                    attributes=dict(array.attrs),
-                )
-        zarr.consolidate_metadata(files)
+        # where a store is created in its place, the lease of its creator lies there, and some
+        # servers still list folders of which all objects were removed
+        warnings.filterwarnings("ignore", message=r"Object at \S+ is not recognized")
+        try:
+            _write_groups(side.zarr_store(), layout, moments)
+        except (ContainsArrayError, ContainsGroupError):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
     records = {name: _settle(side, name) for name in sorted(side.names()) if not _own(name)}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     Plan(layout.identity, layout.groups, records, created).save(side)
+
+
+def _write_groups(files: Any, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> None:
+    """Write all but the plan into a store of Zarr."""
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    codecs = (BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+    attrs = {**layout.attrs, "format_version": FORMAT_VERSION, "identity": layout.identity}
+    root = zarr.create_group(files, zarr_format=3, attributes=attrs)
+    for name, dataset in moments.items():
+        _write_dataset(dataset, files, f"moments/{name}", codecs)
+    for group in layout.groups:
+        coordinates = {
+            name: (name, values, attributes)
+            for name, (values, attributes) in group.coordinates.items()
+        }
+        dataset = xr.Dataset(coords=coordinates, attrs=group.attrs)
+        _write_dataset(dataset, files, group.path, codecs)
+        for array in group.arrays:
+            root.create_array(
+                f"{group.path}/{array.name}",
+                shape=array.shape,
+                chunks=array.chunks,
+                dtype=array.dtype,
+                fill_value=float("nan"),
+                compressors=codecs,
+                dimension_names=array.dims,
+                attributes=dict(array.attrs),
+            )
+    zarr.consolidate_metadata(files)
 
 
 def _own(name: str) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from lmltgrid.creation import guarded, half_created, occupied
 from lmltgrid.errors import (
     BusyError,
     LmltgridError,
@@ -25,7 +26,7 @@ from lmltgrid.errors import (
     SpecificationError,
     VerificationError,
 )
-from lmltgrid.lease import LEASE, look
+from lmltgrid.lease import look
 from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
 from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
 from lmltgrid.shard import Shard
@@ -62,7 +63,8 @@ def require_room(path: Address, needed: int) -> None:
 
 def taken(path: Address) -> bool:
     """Return whether something lies where a store would be created."""
-    return storage_of(path).taken()
+    with reaching(path):
+        return occupied(storage_of(path))
 
 
 def created(path: Address) -> bool:
@@ -85,6 +87,26 @@ def created_meanwhile(path: Address) -> BusyError:
 
 
 @contextmanager
+def reaching(path: Address, advice: str = "then try again") -> Iterator[None]:
+    """Turn what a storage raises, where nothing can be said without it, into one sentence.
+
+    Raises
+    ------
+    MachineError
+        The storage cannot be read or written.
+    """
+    try:
+        yield
+    except LmltgridError:
+        raise
+    except OSError as error:
+        why = error.strerror or error
+        raise MachineError(
+            f"{path}: the store cannot be used ({why}); mend that, {advice}"
+        ) from None
+
+
+@contextmanager
 def decoding(path: Address) -> Iterator[None]:
     """Turn what Zarr and its codecs raise on damaged bytes into one sentence.
 
@@ -92,12 +114,15 @@ def decoding(path: Address) -> Iterator[None]:
     ------
     VerificationError
         Bytes of the store cannot be decoded, as when their CRC is not the one that ends them.
+    MachineError
+        The storage cannot be read.
     """
     try:
-        yield
+        with reaching(path):
+            yield
     except LmltgridError:
         raise
-    except (RuntimeError, ValueError) as error:  # an OSError is the machine's
+    except (RuntimeError, ValueError) as error:
         raise VerificationError(
             f"{path}: the store cannot be read ({error}): it is damaged; 'lmltgrid verify {path} "
             "--deep' names what is, with --repair 'lmltgrid resume' computes it anew"
@@ -115,16 +140,18 @@ def create_store(path: Address, layout: StoreLayout, moments: Mapping[str, xr.Da
         There is no room or no permission, or another run was faster.
     """
     storage = storage_of(path)
-    if storage.taken():
+    if taken(path):
         raise SpecificationError(
             f"{path}: something exists here; resume it if it is this scan, or choose another name"
         )
     require_room(path, layout_bytes(layout) + sum(ds.nbytes for ds in moments.values()))
     try:
-        with storage.creation(LEASE) as side:
+        with storage.creation() as side, guarded(side):
             write_skeleton(side, layout, moments)
     except FileExistsError:
         raise created_meanwhile(path) from None
+    except MachineError:
+        raise
     except OSError as error:
         raise MachineError(
             f"{path}: the store cannot be created ({error.strerror or error}); "
@@ -144,22 +171,29 @@ def open_store(path: Address, identity: str | None = None) -> Store:
         Its plan or its metadata are damaged.
     """
     storage = storage_of(path)
-    if not storage.exists(PLAN):
-        _refuse_no_store(storage)
-    plan = Plan.load(storage)
+    with reaching(path):
+        if not storage.exists(PLAN):
+            _refuse_no_store(storage)
+        plan = Plan.load(storage)
+        attrs = sound_attributes(storage, plan)
     if identity is not None and plan.identity != identity:
         raise SpecificationError(
             f"{path}: the store holds scan {plan.identity[:12]}, but {identity[:12]} was asked "
             "for; a store holds one scan: choose another path, or go back to its specification"
         )
-    return Store(storage, plan, sound_attributes(storage, plan))
+    return Store(storage, plan, attrs)
 
 
 def _refuse_no_store(storage: Storage) -> None:
-    """Refuse what is no store, and lets pass a store that has lost its plan: it is damaged."""
+    """Refuse what is no store, but not a store that has lost its plan: that one is damaged."""
     if not storage.taken():
         raise SpecificationError(
             f"{storage.path}: there is no store here; check the path, or create it"
+        )
+    if half_created(storage):
+        raise SpecificationError(
+            f"{storage.path}: this store was not created completely; if no other run is about to, "
+            "run its scan again"
         )
     root = read_json(storage, "zarr.json") or {}
     if "format_version" not in root.get("attributes", ()) and not any(storage.names(FOLDER)):
@@ -337,7 +371,7 @@ def open_grid(path: Address) -> xr.DataTree:
     with decoding(store.path):
         files = store.storage.zarr_store()
         tree = xr.open_datatree(files, engine="zarr", chunks={}, consolidated=True)
-    marked = [unit for unit in store.ledger.marked() if unit < store.units()]
+        marked = [unit for unit in store.ledger.marked() if unit < store.units()]
     missing = store.units() - len(marked)
     tree.attrs["units_missing"] = missing
     if missing:
@@ -353,6 +387,11 @@ def open_grid(path: Address) -> xr.DataTree:
 def status(path: Address) -> dict[str, Any]:
     """Return the state of a store, as JSON: identity, units by group, failures, leases, bytes."""
     store = open_store(path)
+    with reaching(path):
+        return _status(store)
+
+
+def _status(store: Store) -> dict[str, Any]:
     done, nbytes = np.zeros(store.units(), dtype=np.bool_), 0
     for unit, marker in store.ledger.markers():
         if marker is not None and unit < done.size:

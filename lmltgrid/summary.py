@@ -17,6 +17,7 @@ from lmltgrid import store as stores
 from lmltgrid.analysis.discovery import discovery
 from lmltgrid.analysis.limits import as_lists, limits
 from lmltgrid.errors import LmltgridError, VerificationError
+from lmltgrid.storage import Address
 from lmltgrid.tables import models
 
 SUMMARY_MASSES: Final = (1.0, 10.0, 100.0)  # MeV
@@ -112,8 +113,10 @@ def nearest(axis: NDArray[np.float64], value: float) -> float:
     return float(axis[np.argmin(np.abs(np.log(axis / value)))])
 
 
-def draw(path: Path, plan: grid.GridPlan) -> Path | None:
-    """Draw the first plane of a store beside it; a scan does not fail for want of a picture.
+def draw(path: Address, plan: grid.GridPlan) -> Path | None:
+    """Draw the first plane of a store; a scan does not fail for want of a picture.
+
+    It appears beside a store in a folder, and in the current folder for one on S3.
 
     Raises
     ------
@@ -124,7 +127,7 @@ def draw(path: Path, plan: grid.GridPlan) -> Path | None:
     exposure = nearest(plan.exposures(experiment), experiment.spec.exposure_tonne_year)
     if min(plan.shape(experiment)[-2:]) < 2:
         return None
-    figure = path.with_suffix(".png")
+    figure = Path(path if isinstance(path, Path) else path.rpartition("/")[2]).with_suffix(".png")
     try:
         from lmltgrid.views import plots
 

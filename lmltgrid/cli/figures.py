@@ -18,6 +18,8 @@ from lmltgrid.errors import unknown_name
 if TYPE_CHECKING:
     import xarray as xr
 
+    from lmltgrid.storage import Address
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 SUFFIXES: Final = (".html", ".png")
@@ -78,7 +80,7 @@ plot = Verbs(
 )
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=options.StoreAddress(),
     help="Store of a scan; without it the plane is evaluated on the fly.",
 )
 @options.experiment
@@ -105,7 +107,7 @@ plot = Verbs(
 @options.experiments
 @output("plane")
 @options.as_json
-def plane(*, store: Path | None, output: Path, as_json: bool, **asked: Any) -> None:
+def plane(*, store: Address | None, output: Path, as_json: bool, **asked: Any) -> None:
     """Draw how significant a mediator of each mass and coupling would be.
 
     A store is shown at the point of its axes that is nearest to what is asked for; by default at
@@ -121,7 +123,7 @@ def plane(*, store: Path | None, output: Path, as_json: bool, **asked: Any) -> N
     finish(plots.plane(found), output, settings(found), as_json=as_json)
 
 
-def _from_store(store: Path, given: Mapping[str, Any]) -> xr.Dataset:
+def _from_store(store: Address, given: Mapping[str, Any]) -> xr.Dataset:
     """Return one plane of a store, read: names must be there, numbers are the nearest."""
     from lmltgrid import service
     from lmltgrid.store import decoding

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -16,20 +15,20 @@ from lmltgrid.errors import MachineError
 @click.command(
     "doctor",
     cls=Verb,
-    short_help="Check the installation, this machine, and a folder for stores.",
+    short_help="Check the installation, this machine, and the place for stores.",
     example="lmltgrid doctor .",
 )
-@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.argument("place", metavar="[FOLDER|s3://BUCKET/PREFIX]", default=".")
 @options.as_json
-def doctor(*, folder: Path, as_json: bool) -> None:
+def doctor(*, place: str, as_json: bool) -> None:
     """Check what a scan needs, and say what to change; exit code 6 if something fails.
 
-    FOLDER is where stores are to be created, by default the current one. A few small files are
-    written there and removed again.
+    Name the folder where stores are to be created, by default the current one, or a place on S3. A
+    few small files are written there and removed again.
     """
     from lmltgrid.doctor import FAILED, examine
 
-    found = examine(folder)
+    found = examine(place)
     failed = [check.name for check in found if check.state == FAILED]
     if as_json:
         say_json({"ok": not failed, "checks": [asdict(check) for check in found]})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from lmltgrid.cli.values import Models, Names, Positive
+from lmltgrid.cli.values import Models, Names, ParamType, Positive
+
+if TYPE_CHECKING:
+    from lmltgrid.storage import Address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +30,28 @@ DEFAULTS: Final[dict[str, Any]] = {
     "dof": 1,
     "sigmas": 5.0,
 }
+
+
+class StoreAddress(ParamType):
+    """A store: a folder, or a URL as ``s3://bucket/name.zarr``."""
+
+    name = "store"
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """Return the two kinds."""
+        return "FOLDER|s3://BUCKET/NAME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address:
+        """Return the folder or the URL, or refuse it in one sentence."""
+        from lmltgrid.errors import SpecificationError
+        from lmltgrid.storage import address
+
+        try:
+            return address(value)
+        except SpecificationError as error:
+            self.fail(str(error).removeprefix("store: "), param, ctx)
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

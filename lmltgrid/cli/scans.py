@@ -16,6 +16,7 @@ from lmltgrid.errors import PartialStoreError, VerificationError
 
 if TYPE_CHECKING:
     from lmltgrid.service import Outcome
+    from lmltgrid.storage import Address
 
 CLUSTERS: Final = ("in-process", "local")
 EXAMPLE: Final = "lmltgrid {} quickstart.zarr"
@@ -33,7 +34,7 @@ def _cluster(context: click.Context, option: click.Parameter, value: str | None)
     )
 
 
-store_argument = click.argument("store", type=click.Path(path_type=Path))
+store_argument = click.argument("store", type=options.StoreAddress())
 how = options.joined(
     click.option(
         "--cluster",
@@ -75,8 +76,9 @@ how = options.joined(
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
-    help="Where the results go. [default: as the specification says, else its name with .zarr]",
+    type=options.StoreAddress(),
+    help="Where the results go, a folder or s3://bucket/name.zarr. [default: as the specification "
+    "says, else its name with .zarr]",
 )
 @click.option(
     "--dry-run",
@@ -113,7 +115,7 @@ def run(*, spec: Path, as_json: bool, dry_run: bool, **asked: Any) -> int:
 )
 @store_argument
 @how
-def resume(*, store: Path, as_json: bool, **asked: Any) -> int:
+def resume(*, store: Address, as_json: bool, **asked: Any) -> int:
     """Compute what is missing in STORE; the specification file is not needed."""
     from lmltgrid import service
 
@@ -128,7 +130,7 @@ def resume(*, store: Path, as_json: bool, **asked: Any) -> int:
 )
 @store_argument
 @options.as_json
-def status(*, store: Path, as_json: bool) -> None:
+def status(*, store: Address, as_json: bool) -> None:
     """Tell how much of the scan in STORE is finished."""
     from lmltgrid import service
 
@@ -181,7 +183,7 @@ def _failure(record: dict[str, Any]) -> str:
     "stray files among the records.",
 )
 @options.as_json
-def verify(*, store: Path, deep: bool, repair: bool, as_json: bool) -> None:
+def verify(*, store: Address, deep: bool, repair: bool, as_json: bool) -> None:
     """Check that STORE holds what its records say; exit code 5 if it does not."""
     from lmltgrid import service
 

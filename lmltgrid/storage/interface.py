@@ -28,7 +28,17 @@ class Storage(Protocol):
     Every method may raise `OSError`: `FileNotFoundError` where nothing lies at a name that is
     read, `PermissionError`, and `ConnectionError` where a server could not be reached for so long
     that waiting on makes no sense.
+
+    Attributes
+    ----------
+    renames
+        Whether a store is created aside, and appears by one rename.
+    pace
+        Seconds between two looks at a file that another process may write.
     """
+
+    renames: bool
+    pace: float
 
     @property
     def path(self) -> Address:
@@ -59,7 +69,7 @@ class Storage(Protocol):
         """Replace a file that is still of this version; of several callers, one succeeds."""
 
     def touch(self, name: str) -> None:
-        """Renew the time of a file, which makes it another version of the same content."""
+        """Renew the time of a text file, which makes it another version of the same text."""
 
     def exists(self, name: str) -> bool:
         """Return whether there is a file of this name."""
@@ -91,10 +101,10 @@ class Storage(Protocol):
     def taken(self) -> bool:
         """Return whether something lies where a store would be created."""
 
-    def creation(self, keep: str) -> AbstractContextManager[Storage]:
-        """Create the store: while entered, a storage to write it into, without what lay there.
+    def creation(self) -> AbstractContextManager[Storage]:
+        """Create the store: while entered, a storage to write its files into.
 
-        The file ``keep`` is left. It ends in `FileExistsError` if another run was faster.
+        It ends in `FileExistsError` if another run was faster.
         """
 
     def sweep(self) -> int:

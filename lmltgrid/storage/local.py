@@ -22,6 +22,9 @@ UNFINISHED = (".tmp", ".partial")  # ours and Zarr's, until they are renamed
 class LocalStorage:
     """The files of a store below a folder."""
 
+    renames = True
+    pace = 0.0
+
     def __init__(self, path: Address) -> None:
         self.path = Path(path)
         self._made: set[Path] = set()
@@ -164,7 +167,7 @@ class LocalStorage:
         return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
 
     @contextmanager
-    def creation(self, keep: str) -> Iterator[LocalStorage]:  # noqa: ARG002 - the rename decides
+    def creation(self) -> Iterator[LocalStorage]:
         """Create the store in a folder beside it: it appears by one rename, or not at all."""
         side = self.path.with_name(f"{self.path.name}.creating-{machine_key()}-{os.getpid()}")
         try:

@@ -6,7 +6,6 @@ kills itself does so as often as a test wants.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -21,14 +20,18 @@ import xarray as xr
 
 from lmltgrid import cluster
 from lmltgrid.bundle import Evaluator
+from lmltgrid.errors import LmltgridError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout
 from lmltgrid.progress import show_progress
 from lmltgrid.scan import run_scan
-from lmltgrid.store import Store, create_store
+from lmltgrid.storage import server
+from lmltgrid.store import Store, create_store, open_store
 
 BAD = 5  # the exposure (one unit each) that misbehaves
 DIMS = ("exposure", "mass", "coupling")
 PATIENCE = 60.0  # s; ten times what the slowest of these scans takes
+# in this process and in each worker, which imports this module: how long to wait for a server
+server.PATIENCE = float(os.environ.get("TEST_PATIENCE", server.PATIENCE))
 
 
 def make_layout(
@@ -45,18 +48,17 @@ def make_layout(
     return StoreLayout((GroupLayout("grid/fake", arrays, coordinates),), attrs, "0123456789abcdef")
 
 
-def make_store(folder: Path, name: str = "scan.zarr", **layout: Any) -> Store:
-    """Create a store whose evaluators count in the folder ``control`` beside it."""
-    control = folder / f"{name}.control"
+def make_store(folder: Path, place: Path | str | None = None, **layout: Any) -> Store:
+    """Create a store in a folder, or elsewhere, whose evaluators count in the folder."""
+    control = folder / "control"
     control.mkdir(parents=True)
     moments = {"fake": xr.Dataset({"rate": ("mass", np.arange(4.0))})}
-    return create_store(folder / name, make_layout(control, **layout), moments)
+    return create_store(place or folder / "scan.zarr", make_layout(control, **layout), moments)
 
 
 def load(path: str) -> dict[str, Any]:
     """Read back what the evaluators need, and count the loads."""
-    attrs = json.loads((Path(path) / "zarr.json").read_text())["attributes"]
-    state = {"control": Path(attrs["control"]), "path": Path(path)}
+    state = {"control": Path(open_store(path).attrs["control"]), "path": Path(path)}
     attempt(state, "load")
     return state
 
@@ -172,15 +174,31 @@ def evaluator(evaluate: Any) -> Evaluator:
 
 def chunk_bytes(store: Store) -> dict[str, bytes]:
     """Return every file of the grid by its name."""
-    grid = store.path / "grid"
-    return {str(f.relative_to(grid)): f.read_bytes() for f in grid.rglob("*") if f.is_file()}
+    return {name: store.storage.read(name) for name in store.storage.names("grid")}
 
 
 def main() -> None:
     """Run a scan as a program would: STORE, EVALUATOR, in-process | local."""
     path, name, where = sys.argv[1:]
     executor = cluster.local(2) if where == "local" else cluster.in_process()
-    with executor, show_progress() as reporter:
-        report = run_scan(path, evaluator(getattr(sys.modules[__name__], name)), executor, reporter)
+    try:
+        with executor, show_progress() as reporter:
+            chosen = evaluator(getattr(sys.modules[__name__], name))
+            report = run_scan(path, chosen, executor, reporter)
+    except LmltgridError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
     sys.stderr.write(f"{report.sentence}\n")
     sys.exit(report.exit_code)
+
+
+def create() -> None:
+    """Create a store as a program would, at a given time: STORE, FOLDER, TIME."""
+    path, folder, moment = sys.argv[1:]
+    layout = make_layout(Path(folder))
+    time.sleep(max(0.0, float(moment) - time.time()))
+    try:
+        create_store(path, layout, {})
+    except LmltgridError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

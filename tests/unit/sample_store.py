@@ -52,3 +52,15 @@ def fill(store: Store, units: list[int] | None = None) -> Store:
 
 def chunk(store: Store, unit: int, name: str = "z") -> Path:
     return store.path / store.plan.place(unit).files()[name]
+
+
+def chunk_name(store: Store, unit: int, name: str = "z") -> str:
+    """The file of a unit's chunk, wherever the store lies."""
+    return store.plan.place(unit).files()[name]
+
+
+def flip(store: Store, file: str, place: int) -> None:
+    """Flip a bit of a file."""
+    content = bytearray(store.storage.read(file))
+    content[place] ^= 4
+    store.storage.write(file, bytes(content))

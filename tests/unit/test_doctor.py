@@ -1,4 +1,4 @@
-"""The examination of an installation, a machine and a folder."""
+"""The examination of an installation, a machine, a folder and a server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 from cli_calls import answer, invoke
+from s3_server import BUCKET
 
 from lmltgrid import datafiles, doctor
 from lmltgrid.errors import MachineError
 from lmltgrid.kernels import jit
 from lmltgrid.spec import RunSpec
+from lmltgrid.storage import storage_of, trials
+from lmltgrid.storage.objects import ObjectStorage
 
 
 def by_name(checks: object) -> dict[str, doctor.Check]:
@@ -201,3 +204,58 @@ def test_the_file_system_is_that_of_the_deepest_mount(monkeypatch: pytest.Monkey
     assert doctor.file_system(Path("/home")) == "ext4"
     monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [])
     assert doctor.file_system(Path("/home")) == "unknown"
+
+
+class TestServer:
+    """A place on S3."""
+
+    def test_a_healthy_server(self, s3_url: str) -> None:
+        found = answer("doctor", s3_url)
+        states = {check["name"]: check["state"] for check in found["checks"]}
+        assert found["ok"] is True, found
+        for name in ("server", "clock of the server", *(name for name, _ in trials.TRIALS)):
+            assert states[name] == "ok", found
+        assert "writable" not in states
+        assert list(storage_of(s3_url).names()) == []
+
+    @pytest.mark.usefixtures("s3")
+    def test_the_bucket_alone_may_be_named(self) -> None:
+        assert by_name(doctor.bucket(f"s3://{BUCKET}"))["server"].state == "ok"
+
+    def test_a_server_that_lies(self, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It takes conditions and does not heed them, as some old ones do."""
+
+        def careless(self: ObjectStorage, name: str, content: bytes, *_: object) -> bool:
+            self.write(name, content)
+            return True
+
+        monkeypatch.setattr(ObjectStorage, "create", careless)
+        monkeypatch.setattr(ObjectStorage, "swap", careless)
+        monkeypatch.setattr(ObjectStorage, "sizes", lambda *_: {})
+        monkeypatch.setattr(ObjectStorage, "tail", lambda *_: (0, b""))
+        monkeypatch.setattr(trials, "ahead", lambda _: -900.0)
+        found = by_name(doctor.bucket(s3_url))
+        assert "two runs could hold one store" in found["create if absent"].found
+        assert "two runs could take over one store" in found["conditional update"].found
+        assert "does not name what was put" in found["list"].found
+        assert "not what was put" in found["put, get, delete"].found
+        assert all(found[name].state == "failed" for name, _ in trials.TRIALS)
+        assert all(found[name].advice for name, _ in trials.TRIALS)
+        clock = found["clock of the server"]
+        assert (clock.state, clock.found) == ("warning", "900 s behind that of this machine")
+        assert list(storage_of(s3_url).names()) == []
+
+    def test_a_server_that_is_not_there(self, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(trials, "PATIENCE", 0.5)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        result = invoke("doctor", s3_url)
+        assert result.exit_code == 6
+        assert "did not answer for" in result.stdout
+        assert "AWS_ENDPOINT_URL" in result.stdout
+        assert result.stderr.endswith("lmltgrid: doctor: 1 check(s) failed: server\n")
+
+    def test_settings_that_cannot_be(self, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AWS_ALLOW_HTTP")
+        found = by_name(doctor.bucket(s3_url))
+        assert list(found) == ["server"]
+        assert "AWS_ALLOW_HTTP=true" in found["server"].found

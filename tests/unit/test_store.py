@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import threading
 import time
 import warnings
 from itertools import count
@@ -23,7 +25,7 @@ from lmltgrid import store as store_module
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
 from lmltgrid.plan import ArrayLayout, GroupLayout, Plan, StoreLayout, layout_bytes
 from lmltgrid.processes import machine_key
-from lmltgrid.storage import Storage, local
+from lmltgrid.storage import Storage, local, storage_of
 from lmltgrid.store import (
     IncompleteStoreWarning,
     Store,
@@ -42,11 +44,17 @@ def store(tmp_path: Path) -> Store:
     return create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
 
 
-def test_what_is_written_comes_back_as_a_data_tree(store: Store) -> None:
-    fill(store)
+@pytest.fixture
+def any_store(anywhere: Path | str) -> Store:
+    """A store in a folder and one on S3 in turn."""
+    return create_store(anywhere, layout(), MOMENTS)
+
+
+def test_what_is_written_comes_back_as_a_data_tree(any_store: Store) -> None:
+    fill(any_store)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tree = open_grid(store.path)
+        tree = open_grid(any_store.path)
     grid = tree["grid/darwin-nr"]
     whole = numbers("grid/darwin-nr", (slice(0, 2), slice(0, 5), slice(0, 4)))
     for name, values in whole.items():
@@ -64,8 +72,8 @@ def test_what_is_written_comes_back_as_a_data_tree(store: Store) -> None:
     assert tree.attrs["units_missing"] == 0
 
 
-def test_moments_come_back(store: Store) -> None:
-    moments = read_moments(store.path)["darwin-nr"]
+def test_moments_come_back(any_store: Store) -> None:
+    moments = read_moments(any_store.path)["darwin-nr"]
     xr.testing.assert_identical(moments, MOMENTS["darwin-nr"])
     assert moments["rate"].sel(channel="B8").values.tolist() == [3.0, 4.0, 5.0]
 
@@ -113,13 +121,13 @@ def test_any_chunking_reads_as_the_same_bytes(
         assert np.asarray(tree["grid/darwin-nr"][name]).tobytes() == values.tobytes()
 
 
-def test_missing_units_read_as_nan_and_are_announced(store: Store) -> None:
-    fill(store, [0, store.units() - 1])
+def test_missing_units_read_as_nan_and_are_announced(any_store: Store) -> None:
+    fill(any_store, [0, any_store.units() - 1])
     with pytest.warns(IncompleteStoreWarning, match="6 of 8 units are missing"):
-        tree = open_grid(store.path)
+        tree = open_grid(any_store.path)
     assert tree.attrs["units_missing"] == 6
     assert tree["grid/darwin-nr/z"].isel(model=1).isnull().all()
-    assert list(store.pending()) == [1, 2, 3, 4, 5, 6]
+    assert list(any_store.pending()) == [1, 2, 3, 4, 5, 6]
 
 
 def test_markers_are_the_truth(store: Store) -> None:
@@ -146,10 +154,10 @@ def test_markers_know_size_extremes_and_nan(store: Store) -> None:
     assert missing == np.isnan(expected["n"]).sum() > 0
 
 
-def test_a_unit_has_one_writer(store: Store) -> None:
-    fill(store, [1])
+def test_a_unit_has_one_writer(any_store: Store) -> None:
+    fill(any_store, [1])
     with pytest.raises(LmltgridError, match="unit 1 is finished already"):
-        fill(store, [1])
+        fill(any_store, [1])
 
 
 @pytest.mark.parametrize("spoil", ["name", "shape", "dtype"])
@@ -201,9 +209,9 @@ def test_a_layout_that_cannot_be_stored_is_refused() -> None:
 
 
 class TestCreation:
-    def test_nothing_is_overwritten(self, store: Store) -> None:
+    def test_nothing_is_overwritten(self, any_store: Store) -> None:
         with pytest.raises(SpecificationError, match="something exists here"):
-            create_store(store.path, layout(), {})
+            create_store(any_store.path, layout(), {})
 
     def test_a_failure_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -262,6 +270,86 @@ class TestCreation:
         assert list(tmp_path.iterdir()) == []
 
 
+class TestCreationOnS3:
+    """Nothing can be renamed there: the plan comes last."""
+
+    def test_a_failure_leaves_nothing(self, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(self: Plan, storage: Storage) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Plan, "save", full)
+        with pytest.raises(MachineError, match="No space left on device"):
+            create_store(s3_url, layout(), MOMENTS)
+        assert list(storage_of(s3_url).names()) == []
+
+    def test_what_a_dead_creator_left_is_no_store_and_is_written_anew(self, s3_url: str) -> None:
+        storage = storage_of(s3_url)
+        dead = {"machine": machine_key(), "host": "here", "pid": dead_process(), "since": "now"}
+        storage.write("_ledger/lease.json", json.dumps(dead).encode())
+        storage.write("grid/darwin-nr/old/zarr.json", b"{}")
+        assert not store_module.taken(s3_url)
+        for use in (open_store, status, read_moments, open_grid):
+            with pytest.raises(SpecificationError, match="was not created completely"):
+                use(s3_url)
+        store = create_store(s3_url, layout(), MOMENTS)
+        assert not storage.exists("grid/darwin-nr/old/zarr.json")
+        assert set(storage.names()) == {*store.plan.files, "_ledger/plan.json"}
+
+    @pytest.mark.parametrize(
+        "other", ["_ledger/done/000000/000.json", "other.zarr/_ledger/plan.json", "thesis.pdf"]
+    )
+    def test_what_is_more_than_a_creator_leaves_is_not_touched(
+        self, s3_url: str, other: str
+    ) -> None:
+        storage = storage_of(s3_url)
+        dead = {"machine": machine_key(), "pid": dead_process()}
+        storage.write("_ledger/lease.json", json.dumps(dead).encode())
+        storage.write(other, b"x")
+        with pytest.raises(SpecificationError, match="something exists here"):
+            create_store(s3_url, layout(), MOMENTS)
+        assert storage.read(other) == b"x"
+
+    def test_of_many_creators_one_succeeds(self, s3_url: str) -> None:
+        start = threading.Barrier(4)
+        ended: list[object] = []
+
+        def create() -> None:
+            start.wait()
+            try:
+                ended.append(create_store(s3_url, layout(), MOMENTS))
+            except (MachineError, SpecificationError) as error:
+                ended.append(str(error))
+
+        threads = [threading.Thread(target=create) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        texts = [text for text in ended if isinstance(text, str)]
+        assert len(texts) == 3, ended
+        reasons = "another run holds|another run has created|something exists here"
+        assert all(re.search(reasons, text) for text in texts), texts
+        assert verify_store(open_store(s3_url), deep=True).ok
+        assert set(storage_of(s3_url).names()) >= {"_ledger/plan.json", "zarr.json"}
+        assert status(s3_url)["leases"] == []
+
+    def test_a_creator_that_was_believed_dead_leaves_the_store_of_another(
+        self, s3_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write = store_module.write_skeleton
+
+        def robbed(side: Storage, *rest: Any) -> None:
+            monkeypatch.setattr(store_module, "write_skeleton", write)
+            side.delete("_ledger/lease.json")
+            create_store(s3_url, layout(), MOMENTS)
+            write(side, *rest)
+
+        monkeypatch.setattr(store_module, "write_skeleton", robbed)
+        with pytest.raises(MachineError, match="another run has created this store"):
+            create_store(s3_url, layout(), MOMENTS)
+        assert verify_store(open_store(s3_url), deep=True).ok
+
+
 class TestOpening:
     def test_what_is_no_store(self, tmp_path: Path) -> None:
         with pytest.raises(SpecificationError, match="there is no store here"):
@@ -270,10 +358,17 @@ class TestOpening:
         with pytest.raises(SpecificationError, match="not a store of lmltgrid"):
             open_store(tmp_path)
 
-    def test_another_scan(self, store: Store) -> None:
-        assert open_store(store.path, IDENTITY).plan == store.plan
+    def test_what_is_no_store_on_s3(self, s3_url: str) -> None:
+        with pytest.raises(SpecificationError, match="there is no store here"):
+            open_store(s3_url)
+        storage_of(s3_url).write("thesis.pdf", b"x")
+        with pytest.raises(SpecificationError, match="not a store of lmltgrid"):
+            open_store(s3_url)
+
+    def test_another_scan(self, any_store: Store) -> None:
+        assert open_store(any_store.path, IDENTITY).plan == any_store.plan
         with pytest.raises(SpecificationError, match="holds scan feedfacefeed, but beef was asked"):
-            open_store(store.path, "beef")
+            open_store(any_store.path, "beef")
 
     def test_a_newer_format(self, store: Store) -> None:
         plan = store.path / "_ledger" / "plan.json"
@@ -283,15 +378,16 @@ class TestOpening:
 
     @pytest.mark.parametrize("name", ["_ledger/plan.json", "zarr.json"])
     @pytest.mark.parametrize("damage", ["missing", "cut", "empty", "other"])
-    def test_damaged_plan_or_metadata(self, store: Store, name: str, damage: str) -> None:
-        path = store.path / name
-        text = path.read_text()
+    def test_damaged_plan_or_metadata(self, any_store: Store, name: str, damage: str) -> None:
+        files = any_store.storage
+        content = files.read(name)
         if damage == "missing":
-            path.unlink()
+            files.delete(name)
         else:
-            path.write_text({"cut": text[: len(text) // 2], "empty": "", "other": "{}"}[damage])
+            half = content[: len(content) // 2]
+            files.write(name, {"cut": half, "empty": b"", "other": b"{}"}[damage])
         with pytest.raises(VerificationError, match=r"damaged .*; restore"):
-            open_store(store.path)
+            open_store(any_store.path)
 
     def test_metadata_that_differ_from_the_plan(self, store: Store) -> None:
         path = store.path / "zarr.json"
@@ -440,8 +536,8 @@ def test_damaged_bytes_are_named_by_store_and_remedy(store: Store, name: str) ->
     assert caught.value.exit_code == 5
 
 
-def test_a_unit_says_where_it_lies(store: Store) -> None:
-    assert store.where(1) == {
+def test_a_unit_says_where_it_lies(any_store: Store) -> None:
+    assert any_store.where(1) == {
         "group": "grid/darwin-nr",
         "chunk": [0, 1, 0],
         "index": {"model": [0, 1], "exposure": [2, 4], "mass": [0, 4]},
