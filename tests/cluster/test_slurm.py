@@ -252,7 +252,7 @@ class TestExamples:
         self, examples: Examples, begun: Future[Begun]
     ) -> None:
         ours, node = begun.result(), examples.node
-        for task in (1, 2, 3):
+        for task in (1, 2):
             known = node.wait(f"{ours.array}_{task}", "COMPLETED", "FAILED")
             assert known["ExitCode"] == "0:0", examples.said(f"lmltgrid-{ours.array}_*.log")
         assert examples.chunks("array.zarr") == ours.reference
@@ -286,7 +286,7 @@ class TestExamples:
         assert ours.client.returncode == 0, ours.client.stderr
         assert f"Scan complete: {UNITS} of {UNITS} units" in ours.client.stdout
         assert examples.chunks("login.zarr") == ours.reference
-        assert examples.said("worker-logs/*.err").count("Registered to:") >= 2
+        assert examples.said("worker-logs/*.err").count("Registered to:") >= 1
         assert not list((examples.folder / "shared").iterdir())
 
     def test_a_cancelled_task_stays_away(self, node: Node, tmp_path: Path) -> None:
