@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 
 from numpy.typing import NDArray
 
+from lmltgrid.errors import MachineError
 from lmltgrid.lease import Fence
 from lmltgrid.store import Store, open_store
 
@@ -80,8 +81,8 @@ def run_bundle(
     result = Bundle(done=[], failed=[], bytes=0, seconds=0.0, machine="", broken="")
     try:
         store, state = _load(path, token, evaluator)
-    except (ConnectionError, PermissionError) as error:
-        result["machine"] = f"{path}: it cannot be read ({error.strerror or error})"
+    except MachineError as error:
+        result["machine"] = str(error)
         return result
     except Exception as error:
         text = f"{type(error).__name__}: {error}"

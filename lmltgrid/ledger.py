@@ -63,10 +63,15 @@ class Ledger:
 
         Only the units of ``shard``, if one is given.
         """
-        numbered = self._numbered("done")
-        units = {name: unit for unit, name in numbered if shard is None or shard.has(unit)}
-        for name, content in self.storage.read_each(units):
-            yield units[name], _marker(parsed(content), units[name])
+
+        def wanted(name: str) -> bool:
+            unit = _unit_of("done", name)
+            return unit is not None and (shard is None or shard.has(unit))
+
+        for name, content in self.storage.contents(f"{FOLDER}/done", wanted):
+            unit = _unit_of("done", name)
+            if unit is not None:
+                yield unit, _marker(parsed(content), unit)
 
     def marker(self, unit: int) -> Marker | None:
         """Return the marker of a unit, or `None`: missing or unreadable."""
@@ -88,10 +93,15 @@ class Ledger:
         """Record why a unit could not be computed."""
         write_json(self.storage, _name("failed", unit), {"unit": unit, **record})
 
+    def failed(self) -> list[int]:
+        """Return the units that have a record of a failure; fast, see `failures`."""
+        return sorted(unit for unit, _ in self._numbered("failed"))
+
     def failures(self) -> dict[int, dict[str, Any]]:
         """Return the records of units that failed; they may be finished since."""
-        units = {name: unit for unit, name in self._numbered("failed")}
-        return {units[n]: parsed(text) or {} for n, text in self.storage.read_each(units)}
+        found = self.storage.contents(f"{FOLDER}/failed")
+        units = ((_unit_of("failed", name), content) for name, content in found)
+        return {unit: parsed(text) or {} for unit, text in units if unit is not None}
 
     @property
     def stop_file(self) -> Address:
@@ -151,6 +161,23 @@ def _marker(content: dict[str, Any] | None, unit: int) -> Marker | None:
         return Marker(**content | {"chunks": chunks})
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def failure_words(record: Mapping[str, Any]) -> str:
+    """Return the record of a failure as one sentence: what happened, and where.
+
+    Examples
+    --------
+    >>> spans = {"model": ["Lmu", "Lmu"], "mass": [1.0, 300.0]}
+    >>> failure_words({"type": "ValueError", "message": "no root", "coordinates": spans})
+    'ValueError: no root (model Lmu, mass 1 to 300)'
+    """
+    spans = []
+    for dim, ends in record.get("coordinates", {}).items():
+        first, last = (f"{end:.5g}" if isinstance(end, float) else str(end) for end in ends)
+        spans.append(f"{dim} {first}" + (f" to {last}" if last != first else ""))
+    text = f"{record.get('type')}: {record.get('message')}" + (f" ({', '.join(spans)})")
+    return " ".join(text.split())
 
 
 def as_json(content: Mapping[str, Any]) -> bytes:

@@ -25,7 +25,8 @@ from lmltgrid.bundle import Bundle, Evaluator, run_bundle
 from lmltgrid.cluster import Executor, Outcome
 from lmltgrid.errors import LmltgridError, MachineError, PartialStoreError, StoppedError
 from lmltgrid.lease import Lease, held
-from lmltgrid.progress import Message, Reporter, Silent
+from lmltgrid.ledger import failure_words
+from lmltgrid.progress import Message, Meter, Reporter, Silent
 from lmltgrid.shard import Shard
 from lmltgrid.signals import StopSignals
 from lmltgrid.store import Store, free_bytes, open_store, reaching
@@ -118,7 +119,9 @@ class _Run:
         self.strikes: Counter[int] = Counter()
         self.flying: dict[int, tuple[tuple[int, ...], bool]] = {}  # units; whether alone
         self.ending = self.sentence = ""
-        self.done = self.bytes = 0
+        self.done = self.bytes = self.failures = 0
+        self.again: dict[str, list[int]] = {}  # units to be tried again, by reason; not told yet
+        self.meter = Meter()
         self.pace = math.inf  # s a unit
         self.begun = self.moved = time.monotonic()
         self.tended = 0.0
@@ -135,14 +138,27 @@ class _Run:
         while True:
             watch()
             self.tend()
+            self.tell()
             if not self.ending:
                 self.refill()
             if not self.flying:
                 break
             for outcome in self.executor.collect(POLL):
                 self.settle(outcome)
-            rate = self.done / max(time.monotonic() - self.begun, 1e-9)
-            self.reporter.progress(int(self.before.sum()) + self.done, self.total, rate)
+        self.tell_retries()
+
+    def tell(self) -> None:
+        """Tell the reporter how far the scan is."""
+        done, waiting = int(self.before.sum()) + self.done, bool(self.waiting)
+        look = self.meter.look(done, self.total, failed=self.failures, waiting=waiting)
+        self.reporter.progress(look)
+
+    def tell_retries(self) -> None:
+        """Tell the reporter which units are tried again, and why."""
+        for reason, units in self.again.items():
+            text = f"{self.executor.name}: {len(units)} unit(s) are tried again ({reason})"
+            self.reporter.message(text, "retry", units=units, reason=reason)
+        self.again.clear()
 
     def stop(self, ending: str, sentence: str, message: str = "") -> None:
         """End the run when the units that are being computed are written.
@@ -151,7 +167,7 @@ class _Run:
         """
         if not self.ending:
             self.ending, self.sentence = ending, sentence
-            self.reporter.message(message or sentence)
+            self.reporter.message(message or sentence, "stopping", ending=ending)
             self.lease.stop()
 
     def abandon(self, sentence: str) -> None:
@@ -169,6 +185,7 @@ class _Run:
         if time.monotonic() - self.tended < TEND:
             return
         self.tended = time.monotonic()
+        self.tell_retries()
         try:
             self.executor.tend()
         except MachineError as error:
@@ -178,7 +195,8 @@ class _Run:
         if waiting:
             self.moved = time.monotonic()  # the executor itself knows how long is too long
         if waiting != before:
-            self.reporter.message(waiting or f"{self.executor.name}: workers are there")
+            text = waiting or f"{self.executor.name}: workers are there"
+            self.reporter.message(text, "waiting" if waiting else "working")
         left = len(self.fresh) + len(self.single) + len(self.suspect)
         left += sum(len(units) for units, _ in self.flying.values())
         largest = max(group.unit_bytes for group in self.store.plan.groups)
@@ -249,6 +267,8 @@ class _Run:
             self.strikes[record["unit"]] += 1
             if record.pop("again") and self.strikes[record["unit"]] <= self.retries:
                 self.single.append(record["unit"])
+                reason = f"{record['type']}: {record['message']}"
+                self.again.setdefault(reason, []).append(record["unit"])
             else:
                 self.fail(record)
         if result["broken"]:
@@ -277,7 +297,10 @@ class _Run:
                 )
                 lost = {"unit": unit, "type": "WorkerLost", "message": text}
                 self.fail(lost)
-            elif self.strikes[unit] == 1 and not alone and self.retries:
+                continue
+            reason = f"lost with their process: {type(error).__name__}"
+            self.again.setdefault(reason, []).append(unit)
+            if self.strikes[unit] == 1 and not alone and self.retries:
                 self.single.append(unit)
             else:
                 self.suspect.append(unit)
@@ -285,13 +308,11 @@ class _Run:
     def fail(self, record: dict[str, Any]) -> None:
         """Record that a unit cannot be computed, and go on."""
         unit = record["unit"]
+        self.failures += 1
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record |= self.store.where(unit) | {"attempts": self.strikes[unit], "time": now}
-        where = ", ".join(f"{dim} {ends}" for dim, ends in record["coordinates"].items())
-        self.reporter.message(
-            f"unit {unit} ({record['group']}: {where}) failed: {record['type']}: "
-            f"{record['message']}"
-        )
+        text = f"unit {unit} of {record['group']} failed: {failure_words(record)}"
+        self.reporter.message(text, "failed", record=record)
         try:
             self.store.ledger.fail(unit, record)
         except OSError as error:

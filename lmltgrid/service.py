@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from lmltgrid import basis, grid, state
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
-from lmltgrid.cluster import choose
+from lmltgrid.cluster import choose, dashboard_words
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import BusyError, SpecificationError, StoppedError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
-from lmltgrid.progress import Reporter, show_progress
+from lmltgrid.progress import Audience, Journal, Reporter, show_progress
 from lmltgrid.scan import run_scan
 from lmltgrid.shard import Shard
 from lmltgrid.signals import Terminated, sigterm_raises
@@ -133,6 +133,7 @@ def run(
     workers: int | None = None,
     until: float | None = None,
     shard: str | None = None,
+    log: str | Path | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Run the scan of a specification file, or go on with it if its store exists.
@@ -154,33 +155,40 @@ def run(
     shard
         ``k/N``, k from 1 to N: compute every N-th unit only, as a task of a job array does; the
         other shards may run at the same time. The first of them creates the store.
+    log
+        A file to which what happens is appended, a JSON object a line, see `lmltgrid.progress`.
     quiet
-        No progress on stderr.
+        No progress on stderr, nor in a notebook.
 
     Raises
     ------
     SpecificationError
         The specification is not valid, or the store is that of another scan.
     MachineError
-        There is no room, or another run holds the store.
+        There is no room, another run holds the store, or the log cannot be written.
     StoppedError
         A SIGTERM arrived before or after the run itself, which it ends with a report.
     """
     spec_path, folder = Path(spec_path), None if experiments is None else Path(experiments)
     spec = read_spec(spec_path)
     target = address(store or spec.run.store or f"{spec_path.stem}.zarr")
-    with _stoppable(target):
+    with Journal(log, target) as journal, _stoppable(target):
         plan = grid.make_plan(spec, experiments=folder, where=str(spec_path))
         begun = time.monotonic()
         part = None if shard is None else Shard.parse(shard)
         if not stores.taken(target):
-            _create(target, plan, patient=part is not None)
-        report = _compute(target, spec, plan.identity, cluster, workers, until, part, quiet=quiet)
+            with show_progress(quiet=quiet) as screen:
+                _create(target, plan, Audience(screen, journal), patient=part is not None)
+        report = _compute(
+            target, spec, plan.identity, cluster, workers, until, part, journal, quiet=quiet
+        )
         report["seconds_in_all"] = time.monotonic() - begun
         return _outcome(target, plan, report, folder)
 
 
-def _create(target: Address, plan: grid.GridPlan, *, patient: bool = False) -> None:
+def _create(
+    target: Address, plan: grid.GridPlan, reporter: Reporter, *, patient: bool = False
+) -> None:
     """Compute the moments and create the store; the moments take a few seconds.
 
     Shards are ``patient``: if another has created the store, or does so now, they use it. They
@@ -195,6 +203,8 @@ def _create(target: Address, plan: grid.GridPlan, *, patient: bool = False) -> N
     """
     new = layout(plan)
     stores.require_room(target, layout_bytes(new))
+    names = ", ".join(experiment.name for experiment in plan.experiments)
+    reporter.message(f"computing the moments of {names}, once for all models", "moments")
     moments = grid.compute_moments(plan)
     try:
         if stores.taken(target):
@@ -246,12 +256,13 @@ def resume(
     workers: int | None = None,
     until: float | None = None,
     shard: str | None = None,
+    log: str | Path | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Finish the scan of a store; parameters as those of `run`."""
     path, folder = address(store), None if experiments is None else Path(experiments)
-    spec = _stored_spec(path)
-    with _stoppable(path):
+    with Journal(log, path) as journal, _stoppable(path):
+        spec = _stored_spec(path)
         plan = _stored_plan(path, folder)
         held = stores.open_store(path).plan.identity
         if plan is not None and plan.identity != held:
@@ -261,7 +272,7 @@ def resume(
                 "resume it with the version that began it, or run the scan into a new store"
             )
         part = None if shard is None else Shard.parse(shard)
-        report = _compute(path, spec, None, cluster, workers, until, part, quiet=quiet)
+        report = _compute(path, spec, held, cluster, workers, until, part, journal, quiet=quiet)
         return _outcome(path, plan, report, folder)
 
 
@@ -278,11 +289,12 @@ def _stored_plan(path: Address, experiments: Path | None) -> grid.GridPlan | Non
 def _compute(
     path: Address,
     spec: ScanSpec,
-    identity: str | None,
+    identity: str,
     cluster_name: str | None,
     workers: int | None,
     until: float | None,
     shard: Shard | None,
+    journal: Journal,
     *,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -292,22 +304,22 @@ def _compute(
     chosen = choose(
         cluster_name or spec.run.cluster, workers or spec.run.workers, spec.run.memory_mb
     )
-    with chosen.start() as executor, _reporter(quiet) as reporter:
-        if reporter and executor.dashboard:
-            reporter.message(f"workers and memory are shown at {executor.dashboard}")
+    journal.identity = identity
+    with (
+        chosen.start() as executor,
+        show_progress(quiet=quiet, widget=executor.widget) as screen,
+    ):
+        journal.started(executor.name, executor.slots, executor.dashboard, stop)
+        reporter = Audience(screen, journal)
+        if executor.dashboard:
+            words = dashboard_words(executor.dashboard, chosen.name)
+            reporter.message(words, "dashboard", address=executor.dashboard)
         report = run_scan(
             path, evaluator, executor, reporter, identity=identity, until=stop, shard=shard
         )
-    return report.as_dict()
-
-
-@contextmanager
-def _reporter(quiet: bool) -> Iterator[Reporter | None]:
-    if quiet:
-        yield None
-    else:
-        with show_progress() as reporter:
-            yield reporter
+        found = report.as_dict() | {"dashboard": executor.dashboard}
+        journal.write("finished", report=found)
+    return found
 
 
 def load_states(path: str) -> dict[str, state.GridState]:
@@ -400,9 +412,8 @@ def repair(path: Address) -> int:
         How many problems were mended.
     """
     held = stores.open_store(path)
-    with stores.reaching(path), _reporter(quiet=False) as reporter:
-        found = verify_store(held, deep=True)
-        return repair_store(path, found, reporter.message if reporter else lambda _: None)
+    with stores.reaching(path), show_progress() as reporter:
+        return repair_store(path, verify_store(held, deep=True), reporter.message)
 
 
 def _outcome(

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -212,7 +212,7 @@ class Store:
         self.plan = plan
         self.attrs = attrs
         self.ledger = Ledger(storage)
-        self._arrays: dict[str, Any] = {}
+        self._arrays: dict[tuple[str, str], Any] = {}
 
     def units(self) -> int:
         """Return the number of units."""
@@ -255,7 +255,7 @@ class Store:
             raise LmltgridError(f"{self.path}: unit {unit} is finished already; it has one writer")
         chunks, values = {}, {}
         for name, file in place.files().items():
-            self._array(place.group, name)[place.index] = arrays[name]
+            self._array(place.group, name, "r+")[place.index] = arrays[name]
             chunks[name] = sealed(self.storage, file)
             values[name] = extremes(arrays[name])
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -270,7 +270,7 @@ class Store:
 
     def read_array(self, place: Place, name: str) -> NDArray[Any]:
         """Return one array of a unit; NaN where nothing was written."""
-        return np.asarray(self._array(place.group, name)[place.index])
+        return np.asarray(self._array(place.group, name, "r")[place.index])
 
     def where(self, unit: int) -> dict[str, Any]:
         """Return the group, the chunk, the indices and the coordinates of a unit, as JSON."""
@@ -281,7 +281,7 @@ class Store:
             name = f"{place.group.path}/{dim}"
             if f"{name}/zarr.json" in self.plan.files:
                 try:
-                    values = np.asarray(self._open(name)[span]).tolist()
+                    values = np.asarray(self._open(name, "r")[span]).tolist()
                 except (OSError, RuntimeError, ValueError) as error:
                     raise VerificationError(
                         f"{self.path}: coordinate {name} is damaged ({error}); restore a copy"
@@ -306,18 +306,19 @@ class Store:
         """Remove what killed processes left; only for the holder of the store's lease."""
         return self.storage.sweep()
 
-    def _open(self, name: str) -> Any:
+    def _open(self, name: str, mode: Literal["r", "r+"]) -> Any:
         import zarr
 
-        if name not in self._arrays:
+        if (name, mode) not in self._arrays:
             # a chunk of nothing but NaN is a result too; only a missing file means "not computed"
             with zarr.config.set({"array.write_empty_chunks": True}):
                 files = self.storage.zarr_store()
-                self._arrays[name] = zarr.open_array(files, path=name, mode="r+", zarr_format=3)
-        return self._arrays[name]
+                array = zarr.open_array(files, path=name, mode=mode, zarr_format=3)
+                self._arrays[name, mode] = array
+        return self._arrays[name, mode]
 
-    def _array(self, group: GroupLayout, name: str) -> Any:
-        array = self._open(f"{group.path}/{name}")
+    def _array(self, group: GroupLayout, name: str, mode: Literal["r", "r+"]) -> Any:
+        array = self._open(f"{group.path}/{name}", mode)
         if (array.shape, array.chunks) != (group.shape, group.chunks):
             raise VerificationError(
                 f"{self.path}: {group.path}/{name} has chunks {array.chunks} of {array.shape}, the "

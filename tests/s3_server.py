@@ -15,6 +15,7 @@ from pathlib import Path
 
 PARTS = ("master", "volume", "filer", "s3")
 ACCESS_KEY, SECRET_KEY = "lmltgrid-test-user", "never-to-be-told-0123456789"
+READER = {"AWS_ACCESS_KEY_ID": "lmltgrid-test-reader", "AWS_SECRET_ACCESS_KEY": "only-to-read-4567"}
 BUCKET = "scans"
 
 
@@ -24,14 +25,22 @@ def program() -> str | None:
     return str(beside) if beside.exists() else shutil.which("weed")
 
 
+def identity(name: str, access: str, secret: str, *actions: str) -> dict[str, object]:
+    """Who may do what, as the server's settings say it."""
+    credentials = [{"accessKey": access, "secretKey": secret}]
+    return {"name": name, "credentials": credentials, "actions": actions}
+
+
 class S3Server:
     """SeaweedFS in a folder, on free ports that it keeps from one start to the next."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
-        identity = {"name": "test", "credentials": credentials, "actions": ["Admin"]}
-        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        identities = [
+            identity("test", ACCESS_KEY, SECRET_KEY, "Admin"),
+            identity("reader", *READER.values(), "Read", "List"),
+        ]
+        (folder / "s3.json").write_text(json.dumps({"identities": identities}))
         (folder / "data").mkdir()
         with ExitStack() as stack:
             sockets = [stack.enter_context(socket.socket()) for _ in range(2 * len(PARTS))]

@@ -17,6 +17,7 @@ from lmltgrid.cli import (
     reconstruction,
     results,
     scans,
+    status,
 )
 from lmltgrid.cli.application import EXIT_CODES, Application
 
@@ -27,7 +28,7 @@ main: Final = Application(
     help="Search for light mediators with neutrinos: scans over models, masses and couplings, "
     "with limits, discovery exposures and reconstructions from them.",
     sections={
-        "Scans": (scans.run, scans.resume, scans.status, scans.verify),
+        "Scans": (scans.run, scans.resume, status.status, scans.verify),
         "Answers for one point": (answers.events, answers.spectrum, answers.oscillation),
         "Limits and discovery": (
             results.limits,

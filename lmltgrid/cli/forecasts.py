@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from lmltgrid.cli.output import Table, number, say, say_json
+from lmltgrid.cli.output import Table, number, say, say_json, size
 from lmltgrid.errors import MachineError
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def _costs(found: Forecast) -> Table:
     rows = [
         ("points", number(float(found.points), 4)),
         ("chunks", str(found.chunks)),
-        ("bytes before compression", _size(found.nbytes)),
-        ("... compressed, about", _size(found.stored_nbytes)),
+        ("bytes before compression", size(found.nbytes)),
+        ("... compressed, about", size(found.stored_nbytes)),
         ("... free at the store's place", _room(found.free_nbytes)),
-        ("moments", _size(found.moments_nbytes)),
-        ("memory of a worker, about", _size(found.worker_nbytes)),
-        ("... that it may take", _size(found.memory_nbytes)),
+        ("moments", size(found.moments_nbytes)),
+        ("memory of a worker, about", size(found.worker_nbytes)),
+        ("... that it may take", size(found.memory_nbytes)),
         ("moments, one core", _seconds(found.moments_seconds)),
         ("start of each process", _seconds(found.startup_seconds + found.load_seconds)),
         ("chunks, one core", _seconds(found.chunks_seconds)),
@@ -86,15 +86,8 @@ def _product(lengths: dict[str, int]) -> str:
     return " x ".join(map(str, lengths.values()))
 
 
-def _size(nbytes: int) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if nbytes >= size:
-            return f"{nbytes / size:.4g} {unit}"
-    return f"{nbytes / 1e3:.4g} kB"
-
-
 def _room(nbytes: int | None) -> str:
-    return "not known" if nbytes is None else _size(nbytes)
+    return "not known" if nbytes is None else size(nbytes)
 
 
 def _seconds(seconds: float) -> str:

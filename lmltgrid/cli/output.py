@@ -48,6 +48,14 @@ def say_json(content: Mapping[str, Any], *, indent: int | None = None) -> None:
     click.echo(json.dumps(plain(content), allow_nan=False, indent=indent))
 
 
+def size(nbytes: int) -> str:
+    """Return a number of bytes for people."""
+    for unit, one in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if nbytes >= one:
+            return f"{nbytes / one:.4g} {unit}"
+    return f"{nbytes / 1e3:.4g} kB"
+
+
 def number(value: Any, digits: int = 5) -> str:
     """Return a number for people; a dash for none."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -70,7 +78,7 @@ def say(
     rows = _console(sink, wrapped=False)
     for table in tables:
         words.print(Text(table.title, style="bold"))
-        rows.print(_drawn(table))
+        rows.print(drawn(table))
         rows.print()
     for note in notes:
         words.print(Text(note))
@@ -95,7 +103,8 @@ def _console(sink: StringIO, *, wrapped: bool) -> Console:
     )
 
 
-def _drawn(table: Table) -> RichTable:
+def drawn(table: Table) -> RichTable:
+    """Return a table as rich draws it, without its title."""
     from rich.table import Table as RichTable
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""Scans: run, resume, status, verify."""
+"""Scans: run, resume, verify."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
-from lmltgrid.cli.output import Table, say, say_json
+from lmltgrid.cli.output import say, say_json, size
 from lmltgrid.cli.summary import reading, summary_tables
 from lmltgrid.cli.values import Until
 from lmltgrid.errors import PartialStoreError, VerificationError
@@ -62,6 +62,12 @@ how = options.joined(
         "scheduler. All may start at once; exit code 0 when this shard is complete.",
     ),
     options.experiments,
+    click.option(
+        "--log",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Append what happens to FILE, a JSON object a line: start, progress, failures, end.",
+    ),
     click.option("--quiet", is_flag=True, help="No progress on stderr."),
     options.as_json,
 )
@@ -96,7 +102,7 @@ def run(*, spec: Path, as_json: bool, dry_run: bool, **asked: Any) -> int:
         from lmltgrid.cli.forecasts import show_forecast
         from lmltgrid.estimate import forecast
 
-        for name in ("until", "shard"):
+        for name in ("until", "shard", "log"):
             if asked.pop(name) is not None:
                 raise click.UsageError(f"--{name} belongs to a run; leave it out with --dry-run")
         asked.pop("quiet")
@@ -120,52 +126,6 @@ def resume(*, store: Address, as_json: bool, **asked: Any) -> int:
     from lmltgrid import service
 
     return _show(service.resume(store, **asked), as_json=as_json)
-
-
-@click.command(
-    "status",
-    cls=Verb,
-    short_help="How much of a scan is done, and what failed.",
-    example=EXAMPLE.format("status"),
-)
-@store_argument
-@options.as_json
-def status(*, store: Address, as_json: bool) -> None:
-    """Tell how much of the scan in STORE is finished."""
-    from lmltgrid import service
-
-    found = service.status(store)
-    if as_json:
-        say_json(found)
-        return
-    rows = [
-        (name, str(group["done"]), str(group["units"])) for name, group in found["groups"].items()
-    ]
-    notes = [
-        f"{found['done']} of {found['units']} units, {_size(found['bytes'])}; "
-        + ("complete." if found["complete"] else f"'lmltgrid resume {store}' computes the rest.")
-    ]
-    notes += [
-        f"failed: unit {unit}: {_failure(record)}" for unit, record in found["failed"].items()
-    ]
-    notes += [_holder(lease) for lease in found["leases"]]
-    title = f"{store}, created {found['created']}"
-    say([Table(title, ("part", "done", "units"), rows, frozenset({0}))], notes=notes)
-
-
-def _holder(lease: dict[str, Any]) -> str:
-    """Say who uses a store, or that the run that did is gone."""
-    who = f"process {lease.get('pid')} on {lease.get('host')}, since {lease.get('since')}"
-    what = f"shard {lease['shard']}: " if lease["shard"] else ""
-    if not lease["stale"]:
-        return f"{what}in use by {who}."
-    gone = f"the run that held it is gone ({who}: {lease['why']})"
-    return f"{what}not in use: {gone}; resume takes over."
-
-
-def _failure(record: dict[str, Any]) -> str:
-    where = ", ".join(f"{dim} {ends}" for dim, ends in record.get("coordinates", {}).items())
-    return " ".join(f"{record.get('type')}: {record.get('message')} ({where})".split())
 
 
 @click.command(
@@ -219,14 +179,14 @@ def _show(outcome: Outcome, *, as_json: bool) -> int:
         content = {"store": outcome.store, "figure": outcome.figure, "exit_code": outcome.exit_code}
         say_json(content | {"report": report, "summary": outcome.summary})
         return outcome.exit_code
-    done = report["done_before"] + report["done_now"]
+    done = report["total"] - report["missing"]
     before = f" ({report['done_before']} were there before)" if report["done_before"] else ""
     what = f"Shard {report['shard']}" if report["shard"] else "Scan"
     seconds = report.get("seconds_in_all", report["seconds"])
     notes = reading(outcome.summary)
     notes += [
         f"{what} {report['ending']}: {done} of {report['total']} units{before}, "
-        f"{_size(report['bytes'])} written in {seconds:.1f} s to {outcome.store}"
+        f"{size(report['bytes'])} written in {seconds:.1f} s to {outcome.store}"
     ]
     if report["shard"] and not outcome.exit_code and not outcome.summary:
         notes.append(f"'lmltgrid status {outcome.store}' shows how far the other shards are.")
@@ -236,7 +196,3 @@ def _show(outcome: Outcome, *, as_json: bool) -> int:
         notes.append(f"Figure: {outcome.figure}")
     say(summary_tables(outcome.summary), notes=notes)
     return outcome.exit_code
-
-
-def _size(nbytes: int) -> str:
-    return f"{nbytes / 2**20:.1f} MiB"

@@ -5,7 +5,7 @@ runs already; `batch` makes jobs of a batch system its workers. All are context 
 `choose` finds one by name.
 """
 
-from lmltgrid.cluster.choice import Choice, choose
+from lmltgrid.cluster.choice import Choice, choose, dashboard_words
 from lmltgrid.cluster.executor import Executor, Outcome
 from lmltgrid.cluster.inside import in_process
 from lmltgrid.cluster.jobs import batch, job_script
@@ -19,6 +19,7 @@ __all__ = [
     "Outcome",
     "batch",
     "choose",
+    "dashboard_words",
     "in_process",
     "job_script",
     "local",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from lmltgrid.cluster.executor import Executor
 from lmltgrid.cluster.inside import in_process
@@ -87,6 +89,27 @@ def _of_site(name: str, workers: int | None) -> Choice:
         return Choice(name, executor.slots, executor.slots, site.memory_mb, lambda: executor)
     address = site.address or address_of(Path(str(site.file)))
     return Choice(name, workers or 1, workers or 1, None, lambda: running(address, site.tls))
+
+
+def dashboard_words(dashboard: str, name: str) -> str:
+    """Return where the dashboard of a cluster is shown, and how to reach it from elsewhere.
+
+    That of a site is asked for from another machine: a scheduler on a login node, say, whose
+    dashboard listens there alone.
+
+    Parameters
+    ----------
+    dashboard
+        Its address.
+    name
+        What the cluster was called.
+    """
+    text = f"workers and memory are shown at {dashboard}"
+    place = urlsplit(dashboard)
+    if not name.endswith(".toml") or place.hostname not in ("127.0.0.1", "localhost"):
+        return text
+    tunnel = f"ssh -L {place.port}:{place.hostname}:{place.port} {socket.gethostname()}"
+    return f"{text}; from another machine first: {tunnel}"
 
 
 def _cores() -> int:

@@ -32,12 +32,13 @@ class Executor(Protocol):
 
     ``slots`` calls run at once; at most ``window`` should be submitted and not yet collected. Both
     may change when workers come and go. ``dashboard`` is the address of a page that shows the
-    workers, or empty.
+    workers, or empty; ``widget`` is what Dask shows of them in a notebook, or None.
     """
 
     name: str
     slots: int
     dashboard: str
+    widget: Any
 
     @property
     def window(self) -> int:
@@ -84,6 +85,7 @@ class Futures:
     """What executors with futures share: tickets, and a queue of those that ended."""
 
     dashboard = ""
+    widget: Any = None
 
     def __init__(self, name: str, slots: int) -> None:
         self.name = name

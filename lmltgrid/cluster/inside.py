@@ -17,6 +17,7 @@ class _Inline:
     slots = 1
     window = 1
     dashboard = ""
+    widget: Any = None
 
     def __init__(self) -> None:
         self._calls: deque[tuple[int, Call, tuple[Any, ...]]] = deque()

@@ -121,7 +121,7 @@ class OwnCluster(DaskFutures):
                     distributed.Client(self._cluster, set_as_default=False)
                 )
             self._stack = stack.pop_all()
-        self.dashboard = self._cluster.dashboard_link or ""
+        self.dashboard, self.widget = self._cluster.dashboard_link or "", self._cluster
         return self
 
 
@@ -173,7 +173,7 @@ class _Running(DaskFutures):
                     "runs, that this machine can reach it, and that both use TLS or neither does"
                 ) from None
             self._stack = stack.pop_all()
-        self.dashboard = self._client.dashboard_link or ""
+        self.dashboard, self.widget = self._client.dashboard_link or "", self._client
         self.tend()
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,11 @@ class State:
 
     modified: float
     version: str
+
+
+def every(name: str) -> bool:  # noqa: ARG001 - whatever it is
+    """Want every file."""
+    return True
 
 
 class Storage(Protocol):
@@ -50,9 +55,12 @@ class Storage(Protocol):
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
 
-    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
-        """Iterate over files and their contents, in any order; many may be on their way at once.
+    def contents(
+        self, folder: str, wanted: Callable[[str], bool] = every
+    ) -> Iterator[tuple[str, bytes | OSError]]:
+        """Iterate over the files in and below a folder, small ones, with their contents.
 
+        Only those whose names are ``wanted`` are read.
         A file that cannot be read comes with its error; `ConnectionError` is raised.
         """
 

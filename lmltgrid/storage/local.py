@@ -8,12 +8,12 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lmltgrid.processes import machine_key, process_lives
-from lmltgrid.storage.interface import Address, State
+from lmltgrid.storage.interface import Address, State, every
 
 ABANDONED = 86400.0  # s; a half-created store of an unknown machine is removed after a day
 UNFINISHED = (".tmp", ".partial")  # ours and Zarr's, until they are renamed
@@ -37,9 +37,11 @@ class LocalStorage:
         """Return the content of a file."""
         return self.at(name).read_bytes()
 
-    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
-        """Iterate over files and their contents."""
-        for name in names:
+    def contents(
+        self, folder: str, wanted: Callable[[str], bool] = every
+    ) -> Iterator[tuple[str, bytes | OSError]]:
+        """Iterate over files with their contents, folder by folder."""
+        for name in filter(wanted, self.names(folder)):
             try:
                 yield name, self.read(name)
             except OSError as error:

@@ -8,13 +8,12 @@ change one that has changed since: the server sees to it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lmltgrid.storage.interface import State
+from lmltgrid.storage.interface import State, every
 from lmltgrid.storage.server import RefusedError, Server
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ class ObjectStorage:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.path = server.url
+        self._known: dict[str, tuple[str, bytes]] = {}  # version and content of small objects
 
     def at(self, name: str) -> str:
         """Return the address of an object."""
@@ -44,12 +44,29 @@ class ObjectStorage:
         """Return the content of an object."""
         return self._get(name)[0]
 
-    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
-        """Iterate over objects, many of which are on their way at once."""
-        rest = iter(names)
+    def contents(
+        self, folder: str, wanted: Callable[[str], bool] = every
+    ) -> Iterator[tuple[str, bytes | OSError]]:
+        """Iterate over objects, many on their way at once, those that have changed since.
+
+        A list tells the version of each: what was read before is not read again.
+        """
+        found = (meta for meta in self._list(folder) if wanted(meta["path"]))
+        listed = {meta["path"]: _version(meta) for meta in found}
+        fresh = []
+        for name, version in listed.items():
+            known, content = self._known.get(name, ("", b""))
+            if known and known == version:
+                yield name, content
+            else:
+                fresh.append(name)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3") as threads:
-            while batch := list(islice(rest, BATCH)):
-                yield from zip(batch, threads.map(self._read_or_error, batch), strict=True)
+            for begin in range(0, len(fresh), BATCH):
+                batch = fresh[begin : begin + BATCH]
+                for name, got in zip(batch, threads.map(self._read_or_error, batch), strict=True):
+                    if isinstance(got, bytes):
+                        self._known[name] = listed[name], got
+                    yield name, got
 
     def _read_or_error(self, name: str) -> bytes | OSError:
         try:

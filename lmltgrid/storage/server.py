@@ -18,7 +18,8 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from lmltgrid.errors import MachineError
 
@@ -29,6 +30,9 @@ PATIENCE = 180.0  # s that a server may be away before that counts as a failure
 HICCUP = 3.0  # s after which it is said that it is away
 SHORTEST, LONGEST = 0.1, 5.0  # s between two attempts
 CONNECT, REQUEST = 5.0, 60.0  # s for a connection, and for a request of 10 MB at a slow line
+
+# the first that is set counts
+ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -181,13 +185,18 @@ def _client(bucket: str, prefix: str) -> S3Store:
             f"s3://{bucket}/{prefix}: stores on S3 need the package obstore, which is not "
             "installed; pip install 'lmltgrid[s3]'"
         ) from None
-    endpoints = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoint = next((os.environ[name] for name in endpoints if os.environ.get(name)), "")
+    where = f"s3://{bucket}/{prefix}"
+    endpoint = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
+    if endpoint and not _is_address(endpoint):
+        raise MachineError(
+            f"{where}: the endpoint in the environment is no address; set AWS_ENDPOINT_URL to "
+            "https://host or https://host:port, without credentials"
+        )
     plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
     if endpoint.startswith("http://") and not plain:
         raise MachineError(
-            f"s3://{bucket}/{prefix}: the endpoint in the environment is http://, so data and "
-            "requests would travel in the clear; take https://, or set AWS_ALLOW_HTTP=true"
+            f"{where}: the endpoint in the environment is http://, so data and requests would "
+            "travel in the clear; take https://, or set AWS_ALLOW_HTTP=true"
         )
     options: dict[str, Any] = {
         "allow_http": plain,  # options given here hide those of the environment
@@ -198,11 +207,24 @@ def _client(bucket: str, prefix: str) -> S3Store:
         return S3Store(
             bucket,
             prefix=prefix,
+            config={"endpoint": endpoint} if endpoint else {},
             client_options=options,  # type: ignore[arg-type]
             retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=REQUEST)},
         )
     except (BaseError, ValueError, TypeError):
         raise MachineError(
-            f"s3://{bucket}/{prefix}: the settings in the environment cannot be used; check "
-            "AWS_ENDPOINT_URL, AWS_REGION and the other AWS_ variables"
+            f"{where}: the settings in the environment cannot be used; check AWS_REGION and the "
+            "other AWS_ variables"
         ) from None
+
+
+def _is_address(endpoint: str) -> bool:
+    """Return whether a URL has a host, and no user; what cannot be a URL stops obstore dead."""
+    try:
+        parts = urlsplit(endpoint)
+        sound = bool(parts.hostname) and parts.port != 0 and parts.username is None
+    except ValueError:
+        return False
+    return (
+        sound and parts.scheme in ("http", "https") and endpoint.isascii() and " " not in endpoint
+    )

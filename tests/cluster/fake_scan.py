@@ -48,12 +48,13 @@ def make_layout(
     return StoreLayout((GroupLayout("grid/fake", arrays, coordinates),), attrs, "0123456789abcdef")
 
 
-def make_store(folder: Path, place: Path | str | None = None, **layout: Any) -> Store:
-    """Create a store in a folder, or elsewhere, whose evaluators count in the folder."""
-    control = folder / "control"
+def make_store(folder: Path, name: str = "scan.zarr", **layout: Any) -> Store:
+    """Create a store in a folder, or at a URL, whose evaluators count in the folder."""
+    place = name if "://" in name else folder / name
+    control = folder / f"{name.rpartition('/')[2]}.control"
     control.mkdir(parents=True)
     moments = {"fake": xr.Dataset({"rate": ("mass", np.arange(4.0))})}
-    return create_store(place or folder / "scan.zarr", make_layout(control, **layout), moments)
+    return create_store(place, make_layout(control, **layout), moments)
 
 
 def load(path: str) -> dict[str, Any]:
@@ -158,6 +159,11 @@ def stuck(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[s
     if index[0].start == BAD:
         time.sleep(8.0)
     return plain(state, group, index)
+
+
+def set_environment(values: dict[str, str]) -> None:
+    """Set the environment of a worker."""
+    os.environ.update(values)
 
 
 def patience() -> datetime:

@@ -110,7 +110,7 @@ def test_a_scheduler_without_workers_is_waited_for_and_then_given_up(
     class Notes:
         def progress(self, *_: object) -> None: ...
 
-        def message(self, text: str) -> None:
+        def message(self, text: str, *_: object, **__: object) -> None:
             texts.append(text)
 
     with (

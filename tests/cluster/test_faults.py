@@ -187,7 +187,9 @@ def test_a_run_killed_as_a_whole_is_resumed(
     cut = store.path / store.plan.place(0).files()["z"]  # as a power cut might leave it
     cut.write_bytes(cut.read_bytes()[:10])
     texts: list[str] = []
-    reporter = SimpleNamespace(progress=lambda *_: None, message=texts.append)
+    reporter = SimpleNamespace(
+        progress=lambda *_: None, message=lambda text, *_, **__: texts.append(text)
+    )
     report = run_scan(store.path, PLAIN, cluster.in_process(), reporter)
     assert report.ending == "complete"
     assert any("that process is dead" in text for text in texts)

@@ -51,7 +51,7 @@ def store(s3_url: str, tmp_path: Path) -> Store:
 def near_server(s3: S3Server, executor: Executor) -> Executor:
     """An executor whose processes have the server's address and credentials."""
     if executor.name == "local":
-        executor._client.run(os.environ.update, s3.environment)  # type: ignore[attr-defined]
+        executor._client.run(fake_scan.set_environment, s3.environment)  # type: ignore[attr-defined]
     return executor
 
 
@@ -167,6 +167,21 @@ def test_credentials_are_nowhere(
 def open_grid_quietly(store: Store) -> Any:
     with pytest.warns(UserWarning, match="1 of 12 units are missing"):
         return open_grid(store.path)
+
+
+@pytest.mark.cluster
+def test_workers_without_credentials_end_the_run_loudly(
+    store: Store, s3: S3Server, local: Executor
+) -> None:
+    client = local._client  # type: ignore[attr-defined]
+    client.run(fake_scan.set_environment, s3.environment | {"AWS_SECRET_ACCESS_KEY": "mistyped"})
+    report = run_scan(store.path, PLAIN, local)
+    client.run(fake_scan.set_environment, s3.environment)
+    assert (report.ending, report.exit_code, report.done_now) == ("machine", 6, 0)
+    assert "the server refuses: 403" in report.sentence
+    assert "mistyped" not in report.sentence
+    again = run_scan(store.path, PLAIN, local)
+    assert again.ending == "complete", again.sentence
 
 
 def program(call: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:

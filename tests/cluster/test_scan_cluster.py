@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
@@ -24,7 +23,7 @@ from lmltgrid.errors import (
     StoppedError,
 )
 from lmltgrid.lease import STALE, Lease
-from lmltgrid.progress import LineReporter, show_progress
+from lmltgrid.progress import Progress
 from lmltgrid.scan import Report, run_scan
 from lmltgrid.spec import RunSpec
 from lmltgrid.store import Store, status
@@ -39,10 +38,10 @@ class Notes:
         self.texts: list[str] = []
         self.counts: list[tuple[int, int]] = []
 
-    def progress(self, done: int, total: int, _: float) -> None:
-        self.counts.append((done, total))
+    def progress(self, now: Progress) -> None:
+        self.counts.append((now.done, now.total))
 
-    def message(self, text: str) -> None:
+    def message(self, text: str, *_: Any, **__: Any) -> None:
         self.texts.append(text)
 
 
@@ -289,27 +288,6 @@ def dead_process() -> int:
         os._exit(0)
     os.waitpid(pid, 0)
     return pid
-
-
-def test_progress_is_a_line_for_every_tenth_unless_on_a_terminal() -> None:
-    stream = io.StringIO()
-    with show_progress(stream) as reporter:
-        assert isinstance(reporter, LineReporter)
-        for done in range(101):
-            reporter.progress(done, 100, 3.0)
-    assert len(stream.getvalue().splitlines()) == 11
-    assert stream.getvalue().splitlines()[-1] == "100 of 100 units, 3 a second"
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    with show_progress(terminal) as reporter:
-        reporter.progress(3, 10, 2.5)
-        reporter.message("[all] is well")
-    assert "3/10" in terminal.getvalue()
-    assert "[all] is well" in terminal.getvalue()
 
 
 def test_a_report_is_json() -> None:

@@ -142,6 +142,7 @@ def test_dry_run_for_people_and_for_scripts(scan: Path) -> None:
     assert found["core_hours"] == pytest.approx(found["core_seconds"] / 3600.0)
     assert found["parts"][0]["experiment"] == "darwin-nr"
     assert "--until belongs to a run" in refused(2, *given, "--until", "1h")
+    assert "--log belongs to a run" in refused(2, *given, "--log", "log.jsonl")
 
 
 def test_dry_run_checks_names(scan: Path) -> None:

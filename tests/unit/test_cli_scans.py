@@ -1,4 +1,4 @@
-"""The command line: run, resume, status, verify."""
+"""The command line: run, resume, verify."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ threshold = { values = [1.0] }
 
 
 def outcome(code: int, ending: str) -> service.Outcome:
-    report = {"shard": "", "total": 10, "done_before": 2, "done_now": 8, "seconds": 1.5}
-    report |= {"bytes": 2**20}
+    report = {"shard": "", "total": 10, "done_before": 2, "done_now": 8, "missing": 0}
+    report |= {"seconds": 1.5, "bytes": 10**6}
     sentence = "" if ending == "complete" else "why it ended"
     return service.Outcome(
         Path("x.zarr"), report | {"ending": ending, "sentence": sentence}, code, {}, None
@@ -46,12 +46,14 @@ def test_a_scan_ends_with_the_code_of_its_outcome(
         return outcome(code, ending)
 
     monkeypatch.setattr(service, verb, fake)
-    result = invoke(verb, "x", "--cluster", "local", "--workers", "2", "--until", "1h30m")
+    given = ("--cluster", "local", "--workers", "2", "--until", "1h30m", "--log", "log.jsonl")
+    result = invoke(verb, "x", *given)
     assert result.exit_code == code
-    assert f"Scan {ending}: 10 of 10 units (2 were there before), 1.0 MiB" in result.stdout
+    assert f"Scan {ending}: 10 of 10 units (2 were there before), 1 MB" in result.stdout
     assert ("why it ended" in result.stderr) == bool(code)
     assert seen["path"] == Path("x")
     assert (seen["cluster"], seen["workers"], seen["until"]) == ("local", 2, 5400.0)
+    assert seen["log"] == Path("log.jsonl")
     assert json.loads(invoke(verb, "x", "--json").stdout)["exit_code"] == code
 
 
@@ -90,32 +92,6 @@ def test_verification_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     removed = invoke("verify", "x.zarr", "--repair")
     assert removed.exit_code == 0
     assert removed.stderr == "lmltgrid: x.zarr: 1 stray file(s) removed\n"
-
-
-def test_status_of_a_scan_with_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = {"type": "ValueError", "message": "no\nroot", "coordinates": {"mass": "1 to 3"}}
-    holder = {"pid": 7, "host": "node1", "since": "noon", "machine": "abc", "token": "def"}
-    found = {
-        "created": "today",
-        "units": 3,
-        "done": 2,
-        "bytes": 2**21,
-        "groups": {"grid/darwin-nr": {"units": 3, "done": 2}},
-        "failed": {1: failure},
-        "leases": [holder | {"shard": "", "stale": False, "why": ""}],
-        "complete": False,
-    }
-    monkeypatch.setattr(service, "status", lambda _: found)
-    text = invoke("status", "x.zarr").stdout
-    assert "2 of 3 units, 2.0 MiB; 'lmltgrid resume x.zarr' computes the rest." in text
-    assert "failed: unit 1: ValueError: no root (mass 1 to 3)" in text
-    assert "in use by process 7 on node1, since noon." in text
-    gone = holder | {"shard": "", "stale": True, "why": "that process is dead"}
-    monkeypatch.setattr(service, "status", lambda _: found | {"leases": [gone]})
-    assert (
-        "not in use: the run that held it is gone (process 7 on node1, since noon: that process is "
-        "dead); resume takes over."
-    ) in invoke("status", "x.zarr").stdout
 
 
 def test_summary_has_one_table_for_each_experiment_and_question() -> None:

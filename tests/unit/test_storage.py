@@ -17,6 +17,7 @@ from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.storage import LocalStorage, Storage, address, server, storage_of
+from lmltgrid.storage.objects import ObjectStorage
 
 
 @pytest.fixture
@@ -58,14 +59,34 @@ class TestFiles:
         assert storage.sizes("grid") == {name: len(content) for name, content in files.items()}
         assert sorted(storage.names()) == sorted([*files, "gridless"])
 
-    def test_many_files_at_once(self, storage: Storage) -> None:
-        names = [f"done/{i:04d}" for i in range(70)]
-        for name in names:
-            storage.write(name, name.encode())
-        found = dict(storage.read_each([*names, "done/no"]))
-        assert isinstance(found.pop("done/no"), FileNotFoundError)
-        assert found == {name: name.encode() for name in names}
-        assert dict(storage.read_each([])) == {}
+    def test_the_contents_of_a_folder(self, storage: Storage) -> None:
+        files = {f"done/{i % 3}/{i:04d}": b"%d" % i for i in range(70)}
+        for name, content in files.items():
+            storage.write(name, content)
+        storage.write("doner", b"x")
+        assert dict(storage.contents("done")) == files
+        # what is read again is what is there then
+        storage.write("done/0/0000", b"new")
+        storage.delete("done/1/0001")
+        storage.write("done/new", b"")
+        del files["done/1/0001"]
+        files |= {"done/0/0000": b"new", "done/new": b""}
+        assert dict(storage.contents("done")) == files
+        assert dict(storage.contents("nothing")) == {}
+
+    def test_what_is_known_is_not_read_again(
+        self, s3_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = ObjectStorage(server.server_at(s3_url))
+        for i in range(5):
+            storage.write(f"done/{i}", b"%d" % i)
+        first = dict(storage.contents("done"))
+        asked: list[str] = []
+        real = storage.read
+        monkeypatch.setattr(storage, "read", lambda name: (asked.append(name), real(name))[1])
+        storage.write("done/3", b"changed")
+        assert dict(storage.contents("done")) == first | {"done/3": b"changed"}
+        assert asked == ["done/3"]
 
     def test_of_many_who_create_a_file_one_succeeds(self, storage: Storage) -> None:
         won = at_once(lambda i: storage.create("lease", b"%d" % i), 8)
@@ -212,6 +233,18 @@ class TestServer:
         texts = [record.getMessage() for record in caplog.records]
         words = "the server does not answer (no connection); waiting up to 2 s for it"
         assert texts == [f"{s3_url}: {words}"]
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        ["not an address", "127.0.0.1:8333", "https://", "https://u:hush@host", "https://h:1e9"],
+    )
+    def test_an_address_that_is_none_is_refused(
+        self, s3_url: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(MachineError, match="set AWS_ENDPOINT_URL to https") as caught:
+            storage_of(s3_url)
+        assert "hush" not in str(caught.value)
 
     @pytest.mark.faults
     def test_a_server_that_was_away_is_waited_for(self, s3: S3Server, s3_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -19,10 +20,12 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from s3_server import READER
 from sample_store import DIMS, IDENTITY, MOMENTS, chunk, fill, layout, numbers
 
 from lmltgrid import store as store_module
 from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
+from lmltgrid.lease import Lease
 from lmltgrid.plan import ArrayLayout, GroupLayout, Plan, StoreLayout, layout_bytes
 from lmltgrid.processes import machine_key
 from lmltgrid.storage import Storage, local, storage_of
@@ -543,3 +546,46 @@ def test_a_unit_says_where_it_lies(any_store: Store) -> None:
         "index": {"model": [0, 1], "exposure": [2, 4], "mass": [0, 4]},
         "coordinates": {"model": ["model-0", "model-0"], "exposure": [3.0, 4.0]},
     }
+
+
+class TestReadOnly:
+    """Whoever may only read a store can look at all of it, and is told why it cannot go on."""
+
+    def look(self, path: Path | str, units: int) -> None:
+        with pytest.warns(IncompleteStoreWarning, match=f"{8 - units} of 8 units are missing"):
+            tree = open_grid(path)
+        assert tree["grid/darwin-nr/z"].load().shape == (2, 5, 4)
+        assert set(read_moments(path)) == {"darwin-nr"}
+        assert status(path)["done"] == units
+        report = verify_store(open_store(path), deep=True, evaluate=numbers)
+        assert report.ok
+        assert report.recomputed == 3
+        with (
+            pytest.raises(MachineError, match=r"the store cannot be written \(.*check its perm"),
+            Lease(path, print),
+        ):
+            pytest.fail("a lease that cannot be written is held")
+
+    def test_a_reader_of_a_bucket(self, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        fill(create_store(s3_url, layout(), MOMENTS), [0, 1, 2])
+        with Lease(s3_url, print):
+            for name, value in READER.items():
+                monkeypatch.setenv(name, value)
+            assert status(s3_url)["leases"][0]["stale"] is False
+        self.look(s3_url, 3)
+
+    def test_a_folder(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        fill(store, [0, 1, 2])
+        real = Path.open
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        def reading(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+            return real(path, mode, *rest, **named) if mode in ("r", "rb") else refuse()
+
+        monkeypatch.setattr(Path, "open", reading)
+        for name in ("unlink", "mkdir", "rename", "replace", "touch"):
+            monkeypatch.setattr(Path, name, refuse)
+        monkeypatch.setattr(os, "utime", refuse)
+        self.look(store.path, 3)
