@@ -41,7 +41,7 @@ def examples(slurm: Node, tmp_path_factory: pytest.TempPathFactory) -> Examples:
 @pytest.fixture(scope="module")
 def begun(examples: Examples) -> Iterator[Future[Begun]]:
     """The shipped examples, which run beside the tests of workers."""
-    fake_scan.make_store(examples.folder / "slow", exposures=480)
+    fake_scan.make_store(examples.folder, "slow.zarr", exposures=480)
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(begin, examples)
 
@@ -49,10 +49,10 @@ def begun(examples: Examples) -> Iterator[Future[Begun]]:
 @pytest.fixture(scope="module")
 def short_jobs(examples: Examples) -> Iterator[Future[subprocess.CompletedProcess[str]]]:
     """A client whose jobs end long before its scan; it runs beside the tests as well."""
-    fake_scan.make_store(examples.folder / "short", exposures=160)
+    fake_scan.make_store(examples.folder, "short.zarr", exposures=160)
     name = 'directives = ["--job-name=short"]'
     file = site(examples.folder, name, walltime="00:00:12", margin=4)
-    command = ["lmltgrid", "run", "scan.toml", "--store", "short/scan.zarr"]
+    command = ["lmltgrid", "run", "scan.toml", "--store", "short.zarr"]
     command += ["--cluster", file, "--workers", "2"]
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(examples.call, *command, kind="slow")
@@ -80,7 +80,7 @@ def make_store(tmp_path: Path) -> Iterator[Callable[[int], Store]]:
     made: list[tuple[int, Store]] = []
 
     def make(units: int) -> Store:
-        store = fake_scan.make_store(tmp_path / str(len(made)), exposures=units)
+        store = fake_scan.make_store(tmp_path, f"{len(made)}.zarr", exposures=units)
         made.append((units, store))
         return store
 
@@ -93,7 +93,7 @@ def make_store(tmp_path: Path) -> Iterator[Callable[[int], Store]]:
 
 def undisturbed(folder: Path, units: int) -> dict[str, bytes]:
     """Return every file of the grid after a scan in this process."""
-    store = fake_scan.make_store(folder / f"undisturbed-{units}", exposures=units)
+    store = fake_scan.make_store(folder, f"undisturbed-{units}.zarr", exposures=units)
     run_scan(store.path, PLAIN, cluster.in_process()).require()
     return fake_scan.chunk_bytes(store)
 
@@ -241,7 +241,7 @@ class TestExamples:
         """Each worker ends by itself in time, and new jobs take over; one call is enough."""
         client = short_jobs.result()
         assert client.returncode == 0, client.stderr
-        assert examples.chunks("short/scan.zarr") == undisturbed(tmp_path, 160)
+        assert examples.chunks("short.zarr") == undisturbed(tmp_path, 160)
         jobs = examples.node.jobs("all", name="short")
         assert len(jobs) >= 4
         states = {examples.node.describe(job)["JobState"] for job in jobs}
@@ -266,9 +266,9 @@ class TestExamples:
             assert (known["JobState"], known["ExitCode"]) == ("COMPLETED", "0:0"), log
             assert int(known["Restarts"]) >= 1
             assert "stopped by a signal, all that was computed is saved" in log
-        assert examples.chunks("slow/scan.zarr") == undisturbed(tmp_path, 480)
+        assert examples.chunks("slow.zarr") == undisturbed(tmp_path, 480)
         # what was stopped was not computed again
-        assert fake_scan.attempts(examples.folder / "slow/control", "slow") == 480
+        assert fake_scan.attempts(examples.folder / "slow.zarr.control", "slow") == 480
 
     def test_a_scheduler_inside_a_job(self, examples: Examples, begun: Future[Begun]) -> None:
         ours, node = begun.result(), examples.node
@@ -290,7 +290,7 @@ class TestExamples:
 
     def test_a_cancelled_task_stays_away(self, node: Node, tmp_path: Path) -> None:
         mine = Examples(node, tmp_path)
-        store = fake_scan.make_store(tmp_path / "slow", exposures=480)
+        store = fake_scan.make_store(tmp_path, "slow.zarr", exposures=480)
         changes = {"--array=1-20": "--array=1-2", "--mem=2000M": "--mem=300M"}
         job = mine.submit("job-array.sbatch", str(store.path), changes, kind="slow")
         wait_for(lambda: len(store.ledger.marked()) >= 4, "units")
