@@ -303,10 +303,11 @@ def step_processes(folder: Path) -> list[int]:
     """
     spool = str(folder / "spool")
     sockets = set()
-    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
-        fields = line.split()
-        if len(fields) == 8 and fields[7].startswith(f"{spool}/"):
-            sockets.add(f"socket:[{fields[6]}]")
+    with suppress(OSError):
+        for line in Path("/proc/net/unix").read_text().splitlines():
+            fields = line.split()
+            if len(fields) == 8 and fields[7].startswith(f"{spool}/"):
+                sockets.add(f"socket:[{fields[6]}]")
     if not sockets:
         return []
     processes = parents()

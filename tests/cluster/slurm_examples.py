@@ -13,7 +13,7 @@ from slurm_node import DEPLOY, Node
 
 SPEC = """
 models = ["Lmu-Ltau", "Lmu"]
-experiments = ["darwin-nr", "darwin-er"]
+experiments = ["darwin-nr"]
 [mass]
 log = { start = 1, stop = 300, num = 20 }
 [coupling]
@@ -23,7 +23,7 @@ values = [10, 100]
 [threshold]
 values = [1.0, 2.0]
 """
-UNITS = 4
+UNITS = 2
 
 # what a user would change, and what there is no need for on a node of our own
 FITTING = {
@@ -120,7 +120,7 @@ def begin(examples: Examples) -> Begun:
     )
     done = examples.call("lmltgrid", "run", "scan.toml", "--store", "reference.zarr")
     assert done.returncode == 0, done.stderr
-    few = {"--array=1-20": "--array=1-3", "--mem=2000M": "--mem=600M"}
+    few = {"--array=1-20": "--array=1-2", "--mem=2000M": "--mem=600M"}
     array = examples.submit("job-array.sbatch", "array.zarr", few)
     two = {"--ntasks=20": "--ntasks=2", "--mem-per-cpu=2000M": "--mem-per-cpu=600M"}
     one_job = examples.submit(
