@@ -71,6 +71,7 @@ def test_every_statistic_and_any_chunk(name: str, flux: float | None, parameters
     spec = scan(**changes)
     plan, own = made(spec)
     every = whole(own)
+    assert own.coefficients.shape[4] == plan.experiments[0].n_bins
     assert set(every) == set(NAMES)
     for j in range(3):
         one = toys.evaluate(own, (*(slice(0, 1),) * 6, slice(j, j + 1)))
