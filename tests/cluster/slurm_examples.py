@@ -11,6 +11,8 @@ from pathlib import Path
 import fake_scan
 from slurm_node import DEPLOY, Node
 
+from lmltgrid.store import open_store
+
 SPEC = """
 models = ["Lmu-Ltau", "Lmu"]
 experiments = ["darwin-nr"]
@@ -89,8 +91,7 @@ class Examples:
 
     def chunks(self, store: str) -> dict[str, bytes]:
         """Return every file of the grid of a store by its name."""
-        grid = self.folder / store / "grid"
-        return {str(f.relative_to(grid)): f.read_bytes() for f in grid.rglob("*") if f.is_file()}
+        return fake_scan.chunk_bytes(open_store(self.folder / store))
 
     def said(self, pattern: str) -> str:
         """Return what jobs have written into logs."""
