@@ -32,6 +32,7 @@ from lmltgrid.store import Store, free_bytes, open_store, reaching
 from lmltgrid.verify import discard_damaged, require_sound, verify_store
 
 TARGET = 0.5  # s that a bundle should last
+LEAST = 0.03  # s below which a bundle is not divided: to hand over a call takes 2 ms
 LARGEST = 256  # units in a bundle
 POLL = 0.5  # s to wait for a call before looking at signals
 TEND = 2.0  # s between looks at workers and disk
@@ -88,6 +89,17 @@ class Report:
         return asdict(self) | {"rate": self.rate, "exit_code": self.exit_code}
 
 
+def lasting(pace: float, seconds: float = TARGET) -> int:
+    """Return how many units, of ``pace`` seconds each, last so long; at least one."""
+    return int(min(max(seconds / pace, 1.0), LARGEST)) if pace > 0 else LARGEST
+
+
+def bundle_size(untried: int, slots: int, pace: float) -> int:
+    """Return how many units the next call takes: so that calls last, and all finish together."""
+    fair = max(-(-untried // (2 * slots)), lasting(pace, LEAST))
+    return min(fair, lasting(pace), untried)
+
+
 class _Run:
     """One run on one store, under its lease."""
 
@@ -111,8 +123,11 @@ class _Run:
         self.reporter = reporter
         self.retries = retries
         self.mine = np.ones(store.units(), bool) if shard is None else shard.units(store.units())
-        self.before = store.done(shard)
-        self.fresh = deque(np.flatnonzero(self.mine & ~self.before).tolist())
+        # markers that could not be read are gone by now, so names suffice
+        self.before = store.marked(shard)
+        self.total, self.done_before = int(self.mine.sum()), int(self.before.sum())
+        self.fresh = np.flatnonzero(self.mine & ~self.before)  # units never tried, ascending ...
+        self.begin = 0  # ... from this place on
         self.single: deque[int] = deque()  # to be tried again, a call each
         self.suspect: deque[int] = deque()  # to be tried again with no other call in flight
         self.strikes: Counter[int] = Counter()
@@ -126,9 +141,9 @@ class _Run:
         self.lost_any = self.abandoned = False
 
     @property
-    def total(self) -> int:
-        """Units that are this run's to compute."""
-        return int(self.mine.sum())
+    def untried(self) -> int:
+        """Units that no call has had yet."""
+        return int(self.fresh.size) - self.begin
 
     def loop(self, watch: Callable[[], None]) -> None:
         """Submit, collect and settle until nothing is left or ``watch`` has stopped the run."""
@@ -142,7 +157,7 @@ class _Run:
             for outcome in self.executor.collect(POLL):
                 self.settle(outcome)
             rate = self.done / max(time.monotonic() - self.begun, 1e-9)
-            self.reporter.progress(int(self.before.sum()) + self.done, self.total, rate)
+            self.reporter.progress(self.done_before + self.done, self.total, rate)
 
     def stop(self, ending: str, sentence: str, message: str = "") -> None:
         """End the run when the units that are being computed are written.
@@ -179,11 +194,11 @@ class _Run:
             self.moved = time.monotonic()  # the executor itself knows how long is too long
         if waiting != before:
             self.reporter.message(waiting or f"{self.executor.name}: workers are there")
-        left = len(self.fresh) + len(self.single) + len(self.suspect)
+        left = self.untried + len(self.single) + len(self.suspect)
         left += sum(len(units) for units, _ in self.flying.values())
         largest = max(group.unit_bytes for group in self.store.plan.groups)
         each = self.bytes / self.done if self.done else largest
-        needed = int(min(left, self.executor.window * self.bundle()) * each) + RESERVE
+        needed = int(min(left, self.executor.window * lasting(self.pace)) * each) + RESERVE
         free = free_bytes(self.store.path)
         if left and free is not None and free < needed:
             self.stop(
@@ -191,10 +206,6 @@ class _Run:
                 f"{self.store.path}: {needed} bytes are needed to go on and {free} are free; all "
                 "that was computed is saved: make room, then resume",
             )
-
-    def bundle(self) -> int:
-        """Return how many units make a call last as long as it should."""
-        return int(min(max(TARGET / self.pace, 1.0), LARGEST)) if self.pace > 0 else LARGEST
 
     def refill(self) -> None:
         """Submit calls until the window is full."""
@@ -216,10 +227,10 @@ class _Run:
             return (), False
         if self.single:
             return (self.single.popleft(),), False
-        if self.fresh:
-            fair = -(-len(self.fresh) // (2 * self.executor.slots))  # all finish together
-            count = min(self.bundle(), fair)
-            return tuple(self.fresh.popleft() for _ in range(count)), False
+        if self.untried:
+            begin = self.begin
+            self.begin += bundle_size(self.untried, self.executor.slots, self.pace)
+            return tuple(self.fresh[begin : self.begin].tolist()), False
         if self.suspect and not self.flying:
             return (self.suspect.popleft(),), True
         return (), False
@@ -298,12 +309,13 @@ class _Run:
             self.stop("machine", f"{self.store.path}: it cannot be written ({error.strerror})")
 
     def report(self) -> Report:
-        """Read the markers again and say how the run ended."""
-        done, nbytes = np.zeros_like(self.before), 0
-        for unit, marker in self.store.ledger.markers(self.shard):
-            if marker is not None and unit < done.size:
-                done[unit] = True
-                nbytes += 0 if self.before[unit] else marker.nbytes
+        """Look at the markers again, read the new ones, and say how the run ended."""
+        done, nbytes = self.store.marked(self.shard), 0
+        for unit, marker in self.store.ledger.markers_of(np.flatnonzero(done & ~self.before)):
+            if marker is None:
+                done[unit] = False
+            else:
+                nbytes += marker.nbytes
         missing = int((self.mine & ~done).sum())
         records = sorted(self.store.ledger.failures())
         failed = tuple(u for u in records if u < done.size and self.mine[u] and not done[u])
@@ -317,7 +329,7 @@ class _Run:
             sentence=(self.sentence or f"{partial}; resume to try again") if missing else "",
             total=self.total,
             shard=str(self.shard or ""),
-            done_before=int(self.before.sum()),
+            done_before=self.done_before,
             done_now=int((done & ~self.before).sum()),
             failed=failed,
             missing=missing,
@@ -434,5 +446,4 @@ def _recover(store: Store, message: Message, lease: Lease, shard: Shard | None) 
     if shard is None and (swept := store.sweep()):
         message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
     require_sound(store)
-    if shard is None or store.done(shard).any():
-        discard_damaged(store, verify_store(store, shard=shard), message)
+    discard_damaged(store, verify_store(store, shard=shard), message)

@@ -83,8 +83,11 @@ class Storage(Protocol):
     def names(self, folder: str = "") -> Iterator[str]:
         """Iterate over the names of all files in and below a folder."""
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        """Return the sizes in bytes of all files in and below a folder, by name."""
+    def sizes_of(self, names: Iterable[str]) -> Iterator[tuple[str, int | None]]:
+        """Iterate over files and their sizes in bytes, in any order; None for one that is missing.
+
+        Many may be asked for at once.
+        """
 
     def state(self, name: str) -> State:
         """Return when a file was last written."""

@@ -35,7 +35,8 @@ class LocalStorage:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
-        return self.at(name).read_bytes()
+        with open(f"{self.path}/{name}", "rb") as file:  # a path costs as much as the reading
+            return file.read()
 
     def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
         """Iterate over files and their contents."""
@@ -118,13 +119,13 @@ class LocalStorage:
         for name, _ in self._entries(folder):
             yield name
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        """Return the sizes of files."""
-        found = {}
-        for name, entry in self._entries(folder):
-            with suppress(FileNotFoundError):  # removed meanwhile
-                found[name] = entry.stat().st_size
-        return found
+    def sizes_of(self, names: Iterable[str]) -> Iterator[tuple[str, int | None]]:
+        """Iterate over files and their sizes."""
+        for name in names:
+            try:
+                yield name, os.stat(f"{self.path}/{name}").st_size
+            except (FileNotFoundError, NotADirectoryError):
+                yield name, None
 
     def _entries(self, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         folders = [folder]
