@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,24 +54,26 @@ class Ledger:
         """Where the records lie."""
         return self.storage.at(FOLDER)
 
-    def marked(self) -> list[int]:
-        """Return the units that have a marker file, readable or not; fast."""
-        return sorted(unit for unit, _ in self._numbered("done"))
+    def marked(self, shard: Shard | None = None) -> Iterator[int]:
+        """Iterate over units that have a marker file, readable or not; only names are looked at.
+
+        Only the units of ``shard``, if one is given.
+        """
+        return (u for u, _ in self._numbered("done") if shard is None or shard.has(u))
 
     def markers(self, shard: Shard | None = None) -> Iterator[tuple[int, Marker | None]]:
         """Iterate over units that have a marker file; `None` stands for an unreadable marker.
 
         Only the units of ``shard``, if one is given.
         """
+        return self.markers_of(self.marked(shard))
 
-        def wanted(name: str) -> bool:
+    def markers_of(self, units: Iterable[int]) -> Iterator[tuple[int, Marker | None]]:
+        """Iterate over some units and their markers, `None` for one missing or unreadable."""
+        for name, content in self.storage.read_each(_name("done", unit) for unit in units):
             unit = _unit_of("done", name)
-            return unit is not None and (shard is None or shard.has(unit))
-
-        for name, content in self.storage.contents(f"{FOLDER}/done", wanted):
-            unit = _unit_of("done", name)
-            if unit is not None:
-                yield unit, _marker(parsed(content), unit)
+            assert unit is not None  # noqa: S101 - the name was made of one
+            yield unit, _marker(parsed(content), unit)
 
     def marker(self, unit: int) -> Marker | None:
         """Return the marker of a unit, or `None`: missing or unreadable."""
@@ -99,9 +101,8 @@ class Ledger:
 
     def failures(self) -> dict[int, dict[str, Any]]:
         """Return the records of units that failed; they may be finished since."""
-        found = self.storage.contents(f"{FOLDER}/failed")
-        units = ((_unit_of("failed", name), content) for name, content in found)
-        return {unit: parsed(text) or {} for unit, text in units if unit is not None}
+        units = {name: unit for unit, name in self._numbered("failed")}
+        return {units[n]: parsed(text) or {} for n, text in self.storage.read_each(units)}
 
     @property
     def stop_file(self) -> Address:
@@ -126,9 +127,9 @@ class Ledger:
 
         Temporary files are not among them: a sweep removes those.
         """
-        markers = {name for unit, name in self._numbered("done") if unit < units}
-        found = self.storage.names(f"{FOLDER}/done")
-        return sorted(n for n in found if n not in markers and not n.endswith(".tmp"))
+        found = ((_unit_of("done", n), n) for n in self.storage.names(f"{FOLDER}/done"))
+        strays = (n for unit, n in found if unit is None or unit >= units)
+        return sorted(name for name in strays if not name.endswith(".tmp"))
 
     def _numbered(self, kind: str) -> Iterator[tuple[int, str]]:
         for name in self.storage.names(f"{FOLDER}/{kind}"):

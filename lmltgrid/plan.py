@@ -14,6 +14,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -118,12 +119,12 @@ class GroupLayout:
         """Lengths of a chunk."""
         return self.arrays[0].chunks
 
-    @property
+    @cached_property
     def counts(self) -> tuple[int, ...]:
         """Chunks along each axis."""
         return tuple(-(-s // c) for s, c in zip(self.shape, self.chunks, strict=True))
 
-    @property
+    @cached_property
     def units(self) -> int:
         """Number of units."""
         return math.prod(self.counts)
@@ -215,7 +216,7 @@ class Plan:
         rest = unit
         for group in self.groups:
             if 0 <= rest < group.units:
-                chunk = tuple(int(i) for i in np.unravel_index(rest, group.counts))
+                chunk = _unraveled(rest, group.counts)
                 index = tuple(
                     slice(i * c, min((i + 1) * c, s))
                     for i, c, s in zip(chunk, group.chunks, group.shape, strict=True)
@@ -272,6 +273,15 @@ class Plan:
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise VerificationError(damaged.format(f"{type(error).__name__}: {error}")) from None
+
+
+def _unraveled(number: int, counts: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the place of a number in C order: that of `numpy.unravel_index`, in less time."""
+    place = []
+    for count in reversed(counts):
+        number, own = divmod(number, count)
+        place.append(own)
+    return tuple(reversed(place))
 
 
 def _group(content: Mapping[str, Any]) -> GroupLayout:

@@ -33,6 +33,7 @@ from lmltgrid.store import Store, free_bytes, open_store, reaching
 from lmltgrid.verify import discard_damaged, require_sound, verify_store
 
 TARGET = 0.5  # s that a bundle should last
+LEAST = 0.03  # s below which a bundle is not divided: to hand over a call takes 2 ms
 LARGEST = 256  # units in a bundle
 POLL = 0.5  # s to wait for a call before looking at signals
 TEND = 2.0  # s between looks at workers and disk
@@ -89,6 +90,17 @@ class Report:
         return asdict(self) | {"rate": self.rate, "exit_code": self.exit_code}
 
 
+def lasting(pace: float, seconds: float = TARGET) -> int:
+    """Return how many units, of ``pace`` seconds each, last so long; at least one."""
+    return int(min(max(seconds / pace, 1.0), LARGEST)) if pace > 0 else LARGEST
+
+
+def bundle_size(untried: int, slots: int, pace: float) -> int:
+    """Return how many units the next call takes: so that calls last, and all finish together."""
+    fair = max(-(-untried // (2 * slots)), lasting(pace, LEAST))
+    return min(fair, lasting(pace), untried)
+
+
 class _Run:
     """One run on one store, under its lease."""
 
@@ -112,8 +124,11 @@ class _Run:
         self.reporter = reporter
         self.retries = retries
         self.mine = np.ones(store.units(), bool) if shard is None else shard.units(store.units())
-        self.before = store.done(shard)
-        self.fresh = deque(np.flatnonzero(self.mine & ~self.before).tolist())
+        # markers that could not be read are gone by now, so names suffice
+        self.before = store.marked(shard)
+        self.total, self.done_before = int(self.mine.sum()), int(self.before.sum())
+        self.fresh = np.flatnonzero(self.mine & ~self.before)  # units never tried, ascending ...
+        self.begin = 0  # ... from this place on
         self.single: deque[int] = deque()  # to be tried again, a call each
         self.suspect: deque[int] = deque()  # to be tried again with no other call in flight
         self.strikes: Counter[int] = Counter()
@@ -129,9 +144,9 @@ class _Run:
         self.lost_any = self.abandoned = False
 
     @property
-    def total(self) -> int:
-        """Units that are this run's to compute."""
-        return int(self.mine.sum())
+    def untried(self) -> int:
+        """Units that no call has had yet."""
+        return int(self.fresh.size) - self.begin
 
     def loop(self, watch: Callable[[], None]) -> None:
         """Submit, collect and settle until nothing is left or ``watch`` has stopped the run."""
@@ -149,7 +164,7 @@ class _Run:
 
     def tell(self) -> None:
         """Tell the reporter how far the scan is."""
-        done, waiting = int(self.before.sum()) + self.done, bool(self.waiting)
+        done, waiting = self.done_before + self.done, bool(self.waiting)
         look = self.meter.look(done, self.total, failed=self.failures, waiting=waiting)
         self.reporter.progress(look)
 
@@ -197,11 +212,11 @@ class _Run:
         if waiting != before:
             text = waiting or f"{self.executor.name}: workers are there"
             self.reporter.message(text, "waiting" if waiting else "working")
-        left = len(self.fresh) + len(self.single) + len(self.suspect)
+        left = self.untried + len(self.single) + len(self.suspect)
         left += sum(len(units) for units, _ in self.flying.values())
         largest = max(group.unit_bytes for group in self.store.plan.groups)
         each = self.bytes / self.done if self.done else largest
-        needed = int(min(left, self.executor.window * self.bundle()) * each) + RESERVE
+        needed = int(min(left, self.executor.window * lasting(self.pace)) * each) + RESERVE
         free = free_bytes(self.store.path)
         if left and free is not None and free < needed:
             self.stop(
@@ -209,10 +224,6 @@ class _Run:
                 f"{self.store.path}: {needed} bytes are needed to go on and {free} are free; all "
                 "that was computed is saved: make room, then resume",
             )
-
-    def bundle(self) -> int:
-        """Return how many units make a call last as long as it should."""
-        return int(min(max(TARGET / self.pace, 1.0), LARGEST)) if self.pace > 0 else LARGEST
 
     def refill(self) -> None:
         """Submit calls until the window is full."""
@@ -234,10 +245,10 @@ class _Run:
             return (), False
         if self.single:
             return (self.single.popleft(),), False
-        if self.fresh:
-            fair = -(-len(self.fresh) // (2 * self.executor.slots))  # all finish together
-            count = min(self.bundle(), fair)
-            return tuple(self.fresh.popleft() for _ in range(count)), False
+        if self.untried:
+            begin = self.begin
+            self.begin += bundle_size(self.untried, self.executor.slots, self.pace)
+            return tuple(self.fresh[begin : self.begin].tolist()), False
         if self.suspect and not self.flying:
             return (self.suspect.popleft(),), True
         return (), False
@@ -319,12 +330,13 @@ class _Run:
             self.stop("machine", f"{self.store.path}: it cannot be written ({error.strerror})")
 
     def report(self) -> Report:
-        """Read the markers again and say how the run ended."""
-        done, nbytes = np.zeros_like(self.before), 0
-        for unit, marker in self.store.ledger.markers(self.shard):
-            if marker is not None and unit < done.size:
-                done[unit] = True
-                nbytes += 0 if self.before[unit] else marker.nbytes
+        """Look at the markers again, read the new ones, and say how the run ended."""
+        done, nbytes = self.store.marked(self.shard), 0
+        for unit, marker in self.store.ledger.markers_of(np.flatnonzero(done & ~self.before)):
+            if marker is None:
+                done[unit] = False
+            else:
+                nbytes += marker.nbytes
         missing = int((self.mine & ~done).sum())
         records = sorted(self.store.ledger.failures())
         failed = tuple(u for u in records if u < done.size and self.mine[u] and not done[u])
@@ -338,7 +350,7 @@ class _Run:
             sentence=(self.sentence or f"{partial}; resume to try again") if missing else "",
             total=self.total,
             shard=str(self.shard or ""),
-            done_before=int(self.before.sum()),
+            done_before=self.done_before,
             done_now=int((done & ~self.before).sum()),
             failed=failed,
             missing=missing,
@@ -455,5 +467,4 @@ def _recover(store: Store, message: Message, lease: Lease, shard: Shard | None) 
     if shard is None and (swept := store.sweep()):
         message(f"{store.path}: {swept} unfinished file(s) of an earlier run removed")
     require_sound(store)
-    if shard is None or store.done(shard).any():
-        discard_damaged(store, verify_store(store, shard=shard), message)
+    discard_damaged(store, verify_store(store, shard=shard), message)

@@ -75,8 +75,7 @@ def created(path: Address) -> bool:
 
 def complete(path: Address) -> bool:
     """Return whether every unit of a store has a marker."""
-    store = open_store(path)
-    return len([unit for unit in store.ledger.marked() if unit < store.units()]) == store.units()
+    return bool(open_store(path).marked().all())
 
 
 def created_meanwhile(path: Address) -> BusyError:
@@ -230,6 +229,17 @@ class Store:
                 bitmap[unit] = True
         return bitmap
 
+    def marked(self, shard: Shard | None = None) -> NDArray[np.bool_]:
+        """Return which units have a marker, shape (units,), without reading any.
+
+        A marker appears whole, so its name suffices unless the storage has damaged it.
+        """
+        bitmap = np.zeros(self.units(), dtype=np.bool_)
+        for unit in self.ledger.marked(shard):
+            if unit < bitmap.size:
+                bitmap[unit] = True
+        return bitmap
+
     def is_done(self, unit: int) -> bool:
         """Return whether one unit is finished."""
         return self.ledger.marker(unit) is not None
@@ -374,8 +384,7 @@ def open_grid(path: Address) -> xr.DataTree:
     with decoding(store.path):
         files = store.storage.zarr_store()
         tree = xr.open_datatree(files, engine="zarr", chunks={}, consolidated=True)
-        marked = [unit for unit in store.ledger.marked() if unit < store.units()]
-    missing = store.units() - len(marked)
+        missing = int((~store.marked()).sum())
     tree.attrs["units_missing"] = missing
     if missing:
         text = (

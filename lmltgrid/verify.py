@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from lmltgrid.progress import Message
 from lmltgrid.shard import Shard
 from lmltgrid.storage import Address, Storage
 from lmltgrid.store import Arrays, Store, extremes, open_store, sealed
+
+BATCH = 1024  # units looked at together
 
 Evaluate = Callable[[str, tuple[slice, ...]], Arrays]
 
@@ -70,25 +73,28 @@ def verify_store(
     units of ``shard`` are looked at, if one is given.
     """
     report = VerifyReport(store.units(), deep=deep)
-    sizes = store.storage.sizes()
-    for name, (size, crc) in store.plan.files.items():
-        problem = _size_problem(sizes.get(name), size)
+    for name, found in store.storage.sizes_of(store.plan.files):
+        size, crc = store.plan.files[name]
+        problem = _size_problem(found, size)
         if problem := problem or (_crc_problem(store.storage, name, crc) if deep else ""):
             report.files[name] = f"{store.storage.at(name)}: {problem}"
     for name in store.ledger.strays(store.units()):
         text = f"a stray file, no marker of the {store.units()} units"
         report.strays[name] = f"{store.storage.at(name)}: {text}"
-    sound = []
-    for unit, marker in store.ledger.markers(shard):
-        if unit >= store.units():
-            continue
-        report.finished += 1
-        if problem := _unit_problem(store, unit, marker, sizes, deep=deep):
-            report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"
-        else:
-            sound.append(unit)
+    sound = np.zeros(store.units(), dtype=np.bool_)
+    markers = store.ledger.markers(shard)
+    while some := list(islice(markers, BATCH)):
+        known = [(unit, marker) for unit, marker in some if unit < store.units()]
+        places = [store.plan.place(unit) for unit, _ in known]
+        sizes = dict(store.storage.sizes_of(f for p in places for f in p.files().values()))
+        report.finished += len(known)
+        for place, (unit, marker) in zip(places, known, strict=True):
+            problem = _unit_problem(store, place, marker, sizes, deep=deep)
+            sound[unit] = not problem
+            if problem:
+                report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"
     if evaluate is not None:
-        chosen = np.random.default_rng(seed).permutation(sorted(sound))[:sample]
+        chosen = np.random.default_rng(seed).permutation(np.flatnonzero(sound))[:sample]
         for unit in map(int, chosen):
             report.recomputed += 1
             if problem := _difference(store, unit, evaluate):
@@ -115,11 +121,15 @@ def require_sound(store: Store) -> None:
 
 
 def _unit_problem(
-    store: Store, unit: int, marker: Marker | None, sizes: Mapping[str, int], *, deep: bool
+    store: Store,
+    place: Place,
+    marker: Marker | None,
+    sizes: Mapping[str, int | None],
+    *,
+    deep: bool,
 ) -> str:
     if marker is None:
         return "its marker cannot be read"
-    place = store.plan.place(unit)
     for name, file in place.files().items():
         size, crc = marker.chunks.get(name, (0, 0))
         if problem := _size_problem(sizes.get(file), size):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,6 @@ class State:
 
     modified: float
     version: str
-
-
-def every(name: str) -> bool:  # noqa: ARG001 - whatever it is
-    """Want every file."""
-    return True
 
 
 class Storage(Protocol):
@@ -55,12 +50,9 @@ class Storage(Protocol):
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
 
-    def contents(
-        self, folder: str, wanted: Callable[[str], bool] = every
-    ) -> Iterator[tuple[str, bytes | OSError]]:
-        """Iterate over the files in and below a folder, small ones, with their contents.
+    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
+        """Iterate over files and their contents, in any order; many may be on their way at once.
 
-        Only those whose names are ``wanted`` are read.
         A file that cannot be read comes with its error; `ConnectionError` is raised.
         """
 
@@ -91,8 +83,11 @@ class Storage(Protocol):
     def names(self, folder: str = "") -> Iterator[str]:
         """Iterate over the names of all files in and below a folder."""
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        """Return the sizes in bytes of all files in and below a folder, by name."""
+    def sizes_of(self, names: Iterable[str]) -> Iterator[tuple[str, int | None]]:
+        """Iterate over files and their sizes in bytes, in any order; None for one that is missing.
+
+        Many may be asked for at once.
+        """
 
     def state(self, name: str) -> State:
         """Return when a file was last written."""

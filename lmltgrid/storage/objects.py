@@ -8,19 +8,23 @@ change one that has changed since: the server sees to it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lmltgrid.storage.interface import State, every
+from lmltgrid.storage.interface import State
 from lmltgrid.storage.server import RefusedError, Server
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
 
+T = TypeVar("T")
+
 CLOCK = ".clock"  # the folder of the objects whose time is looked at; they are no part of a store
 AT_ONCE = 32  # small objects on their way
+PAGE = 1000  # objects of a list in one answer, the most that S3 gives
 BATCH = 1024  # of them handed to the threads at a time
 BLANKS = 60  # at most at the end of an object that was renewed
 
@@ -34,7 +38,6 @@ class ObjectStorage:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.path = server.url
-        self._known: dict[str, tuple[str, bytes]] = {}  # version and content of small objects
 
     def at(self, name: str) -> str:
         """Return the address of an object."""
@@ -44,29 +47,9 @@ class ObjectStorage:
         """Return the content of an object."""
         return self._get(name)[0]
 
-    def contents(
-        self, folder: str, wanted: Callable[[str], bool] = every
-    ) -> Iterator[tuple[str, bytes | OSError]]:
-        """Iterate over objects, many on their way at once, those that have changed since.
-
-        A list tells the version of each: what was read before is not read again.
-        """
-        found = (meta for meta in self._list(folder) if wanted(meta["path"]))
-        listed = {meta["path"]: _version(meta) for meta in found}
-        fresh = []
-        for name, version in listed.items():
-            known, content = self._known.get(name, ("", b""))
-            if known and known == version:
-                yield name, content
-            else:
-                fresh.append(name)
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3") as threads:
-            for begin in range(0, len(fresh), BATCH):
-                batch = fresh[begin : begin + BATCH]
-                for name, got in zip(batch, threads.map(self._read_or_error, batch), strict=True):
-                    if isinstance(got, bytes):
-                        self._known[name] = listed[name], got
-                    yield name, got
+    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
+        """Iterate over objects, many of which are on their way at once."""
+        return _each(self._read_or_error, names)
 
     def _read_or_error(self, name: str) -> bytes | OSError:
         try:
@@ -168,20 +151,33 @@ class ObjectStorage:
         for meta in self._list(folder):
             yield meta["path"]
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        """Return the sizes of objects: a request for each thousand."""
-        return {meta["path"]: meta["size"] for meta in self._list(folder)}
+    def sizes_of(self, names: Iterable[str]) -> Iterator[tuple[str, int | None]]:
+        """Iterate over objects and their sizes, many of which are asked for at once."""
+        return _each(self._size, names)
 
-    def _list(self, folder: str) -> list[ObjectMeta]:
+    def _size(self, name: str) -> int | None:
+        try:
+            return self._head(name)["size"]
+        except FileNotFoundError:
+            return None
+
+    def _list(self, folder: str) -> Iterator[ObjectMeta]:
+        """Iterate over objects, of which one answer of the server is in memory at a time."""
         import obstore
 
-        def objects() -> list[ObjectMeta]:
-            batches = obstore.list(self.server.client, prefix=folder or None)
-            return [meta for batch in batches for meta in batch]
+        last: str | None = None
 
-        found = self.server.ask(objects)
+        def page() -> Sequence[ObjectMeta]:
+            client = self.server.client
+            found = obstore.list(client, prefix=folder or None, offset=last, chunk_size=PAGE)
+            return next(iter(found), ())
+
         hidden = () if folder == CLOCK else (f"{CLOCK}/",)
-        return [meta for meta in found if not meta["path"].startswith(hidden)]
+        while batch := self.server.ask(page):
+            yield from (meta for meta in batch if not meta["path"].startswith(hidden))
+            if len(batch) < PAGE:
+                return
+            last = batch[-1]["path"]
 
     def state(self, name: str) -> State:
         """Return when an object was put, to the second, and its ETag."""
@@ -233,6 +229,14 @@ class ObjectStorage:
         for probe in probes:
             self.delete(probe)
         return len(probes)
+
+
+def _each(ask: Callable[[str], T], names: Iterable[str]) -> Iterator[tuple[str, T]]:
+    """Iterate over names and what is answered for each, many at once."""
+    rest = iter(names)
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3") as threads:
+        while batch := list(islice(rest, BATCH)):
+            yield from zip(batch, threads.map(ask, batch), strict=True)
 
 
 def _version(meta: ObjectMeta) -> str:

@@ -57,7 +57,7 @@ def start(store: Store, name: str, where: str) -> subprocess.Popen[str]:
 
 def wait_for_units(store: Store, count: int) -> None:
     for _ in range(600):
-        if len(store.ledger.marked()) >= count:
+        if len(list(store.ledger.marked())) >= count:
             return
         time.sleep(0.05)
     pytest.fail("no unit was finished in 30 s")

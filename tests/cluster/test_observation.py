@@ -262,7 +262,7 @@ class TestWatch:
         def refuse(*_: Any) -> Any:
             raise AssertionError("a record was read")
 
-        monkeypatch.setattr(LocalStorage, "contents", refuse)
+        monkeypatch.setattr(LocalStorage, "read_each", refuse)
         (look,) = watch(store.path, 0.1)
         assert (look.progress.done, look.progress.failed) == (11, 1)
 

@@ -16,8 +16,7 @@ import pytest
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from lmltgrid.errors import MachineError, SpecificationError
-from lmltgrid.storage import LocalStorage, Storage, address, server, storage_of
-from lmltgrid.storage.objects import ObjectStorage
+from lmltgrid.storage import LocalStorage, Storage, address, objects, server, storage_of
 
 
 @pytest.fixture
@@ -51,42 +50,36 @@ class TestFiles:
         storage.write("c/0/1", b"")
         assert storage.tail("c/0/1", 4) == (0, b"")
 
-    def test_names_and_sizes_of_a_folder(self, storage: Storage) -> None:
+    def test_names_and_sizes(self, storage: Storage) -> None:
         files = {f"grid/darwin-nr@1+ess/{i}/x": b"y" * i for i in range(5)}
         for name, content in (files | {"gridless": b"z"}).items():
             storage.write(name, content)
         assert sorted(storage.names("grid")) == sorted(files)
-        assert storage.sizes("grid") == {name: len(content) for name, content in files.items()}
+        known = {name: len(content) for name, content in files.items()}
+        missing = dict.fromkeys(["grid/no", "gridless/below", "no/such"])
+        assert dict(storage.sizes_of([*files, *missing])) == known | missing
+        assert dict(storage.sizes_of([])) == {}
         assert sorted(storage.names()) == sorted([*files, "gridless"])
 
-    def test_the_contents_of_a_folder(self, storage: Storage) -> None:
-        files = {f"done/{i % 3}/{i:04d}": b"%d" % i for i in range(70)}
-        for name, content in files.items():
-            storage.write(name, content)
-        storage.write("doner", b"x")
-        assert dict(storage.contents("done")) == files
-        # what is read again is what is there then
-        storage.write("done/0/0000", b"new")
-        storage.delete("done/1/0001")
-        storage.write("done/new", b"")
-        del files["done/1/0001"]
-        files |= {"done/0/0000": b"new", "done/new": b""}
-        assert dict(storage.contents("done")) == files
-        assert dict(storage.contents("nothing")) == {}
+    def test_many_files_at_once(self, storage: Storage) -> None:
+        names = [f"done/{i:04d}" for i in range(70)]
+        for name in names:
+            storage.write(name, name.encode())
+        found = dict(storage.read_each([*names, "done/no"]))
+        assert isinstance(found.pop("done/no"), FileNotFoundError)
+        assert found == {name: name.encode() for name in names}
+        assert dict(storage.read_each([])) == {}
 
-    def test_what_is_known_is_not_read_again(
-        self, s3_url: str, monkeypatch: pytest.MonkeyPatch
+    def test_a_list_that_takes_many_answers(
+        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        storage = ObjectStorage(server.server_at(s3_url))
-        for i in range(5):
-            storage.write(f"done/{i}", b"%d" % i)
-        first = dict(storage.contents("done"))
-        asked: list[str] = []
-        real = storage.read
-        monkeypatch.setattr(storage, "read", lambda name: (asked.append(name), real(name))[1])
-        storage.write("done/3", b"changed")
-        assert dict(storage.contents("done")) == first | {"done/3": b"changed"}
-        assert asked == ["done/3"]
+        monkeypatch.setattr(objects, "PAGE", 7)
+        names = {f"done/{i // 10:03d}/{i % 10}" for i in range(70)}
+        for name in [*names, "other"]:
+            storage.write(name, b"")
+        found = list(storage.names("done"))
+        assert len(found) == len(names)
+        assert set(found) == names
 
     def test_of_many_who_create_a_file_one_succeeds(self, storage: Storage) -> None:
         won = at_once(lambda i: storage.create("lease", b"%d" % i), 8)
