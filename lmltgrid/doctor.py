@@ -252,7 +252,7 @@ def place(folder: Path) -> Iterator[Check]:
             yield Check("writable", OK, f"{folder} ({file_system(folder)})")
             for title, attempt in TRIALS:
                 error = _try(partial(attempt, Path(name)))
-                # links serve only where three runs want one lease at the same moment
+                # without links a lease is created all the same, but may be seen before its content
                 bad = WARNING if attempt is _link else FAILED
                 yield Check(title, bad if error else OK, error or "works", _MOVE if error else "")
     except OSError as error:
@@ -340,7 +340,7 @@ def _create_if_absent(folder: Path) -> None:
 
 
 def _link(folder: Path) -> None:
-    """Link a file, as a lease is given back to a run that was faster."""
+    """Link a file, as a lease appears with its content."""
     path = folder / "linked"
     path.touch()
     os.link(path, folder / "link")

@@ -16,6 +16,7 @@ from lmltgrid.processes import machine_key, process_lives
 from lmltgrid.storage.interface import Address, State
 
 ABANDONED = 86400.0  # s; a half-created store of an unknown machine is removed after a day
+LINKLESS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # of file systems without links
 UNFINISHED = (".tmp", ".partial")  # ours and Zarr's, until they are renamed
 
 
@@ -56,46 +57,40 @@ class LocalStorage:
     def write(self, name: str, content: bytes) -> None:
         """Write a temporary file, flush it to disk, and rename it."""
         path = self._place(name)
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                _flushed(file.fileno(), content)
+        with _temporary(path, content) as temporary:
             temporary.replace(path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create a file exclusively; another process may see it before it has its content."""
+        """Link a temporary file to its name, which fails if that is taken."""
         path = self._place(name)
-        try:
-            with path.open("xb") as file:
-                try:
-                    _flushed(file.fileno(), content)
-                except OSError:
-                    path.unlink()
-                    raise
-        except FileExistsError:
-            return False
-        return True
+        with _temporary(path, content) as temporary:
+            return _linked(temporary, path, content)
 
     def swap(self, name: str, content: bytes, version: str) -> bool:
-        """Rename a file away, which one caller can, look at it, and create another."""
+        """Rename a file away, which one caller can, look at it, and link another to its name.
+
+        In between the name is free for a moment, and whoever creates it then has succeeded.
+        """
         path = self.at(name)
-        aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            path.rename(aside)
+            if _state(path.stat()).version != version:
+                return False
         except FileNotFoundError:
             return False
-        try:
-            if _state(aside.stat()).version == version:
-                return self.create(name, content)
-            with suppress(FileExistsError):
-                os.link(aside, path)  # it was written meanwhile: give it back
-            return False
-        finally:
-            aside.unlink(missing_ok=True)
+        aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        with _temporary(path, content) as temporary:
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                return False
+            try:
+                if _state(aside.stat()).version == version:
+                    return _linked(temporary, path, content)
+                with suppress(FileExistsError):
+                    os.link(aside, path)  # it was written meanwhile: give it back
+                return False
+            finally:
+                aside.unlink(missing_ok=True)
 
     def touch(self, name: str) -> None:
         """Renew the time of a file."""
@@ -211,6 +206,47 @@ class LocalStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(path.parent)
         return path
+
+
+@contextmanager
+def _temporary(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file beside ``path`` and flush it to disk; remove it again, unless it was renamed."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            _flushed(file.fileno(), content)
+        yield temporary
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _linked(temporary: Path, path: Path, content: bytes) -> bool:
+    """Give a temporary file its name, with all of its content at once, if the name is free."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        # over a network a request can be repeated that was heeded: then both names are ours
+        return temporary.stat().st_nlink == 2
+    except OSError as error:
+        if error.errno not in LINKLESS:
+            raise
+        return _exclusive(path, content)
+    return True
+
+
+def _exclusive(path: Path, content: bytes) -> bool:
+    """Create a file exclusively; others may see it before it has its content."""
+    try:
+        with path.open("xb") as file:
+            try:
+                _flushed(file.fileno(), content)
+            except OSError:
+                path.unlink()
+                raise
+    except FileExistsError:
+        return False
+    return True
 
 
 def _flushed(number: int, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import os
 import pickle
 import sys
 import threading
@@ -85,6 +86,35 @@ class TestFiles:
         won = at_once(lambda i: storage.create("lease", b"%d" % i), 8)
         assert sum(won) == 1
         assert storage.read("lease") == b"%d" % won.index(True)
+
+    def test_a_file_is_created_with_its_content(self, storage: Storage) -> None:
+        """Whoever finds a file can read whose it is."""
+        found: list[bytes] = []
+
+        def look(i: int) -> None:
+            if i:
+                storage.create(f"lease{i}", b"mine")
+                return
+            for k in range(1, 5):
+                while not storage.exists(f"lease{k}"):
+                    pass
+                found.append(storage.read(f"lease{k}"))
+
+        at_once(look, 5)
+        assert found == [b"mine"] * 4
+
+    def test_a_file_system_without_links(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+        storage = LocalStorage(tmp_path)
+        won = at_once(lambda i: storage.create("lease", b"%d" % i), 8)
+        assert sum(won) == 1
+        assert storage.read("lease") == b"%d" % won.index(True)
+        assert list(storage.names()) == ["lease"]
 
     def test_of_many_who_replace_a_version_one_succeeds(self, storage: Storage) -> None:
         storage.write("lease", b"old")
