@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         spectrum,
     )
     from lmltgrid.analysis.reconstruction import reconstruct
+    from lmltgrid.analysis.toys import calibrated_limits, feldman_cousins
     from lmltgrid.estimate import forecast
     from lmltgrid.grid import load_spec
     from lmltgrid.service import open_store as open  # noqa: A004 - the word for it
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "calibrated_limits",
     "contours",
     "delta_a_mu",
     "discovery",
     "envelope",
     "events",
+    "feldman_cousins",
     "forecast",
     "limits",
     "load_spec",
@@ -62,11 +65,13 @@ __all__ = [
 
 # where each public name lives
 _HOMES = {
+    "calibrated_limits": "lmltgrid.analysis.toys:calibrated_limits",
     "contours": "lmltgrid.analysis.limits:contours",
     "delta_a_mu": "lmltgrid.analysis.points:delta_a_mu",
     "discovery": "lmltgrid.analysis.discovery:discovery",
     "envelope": "lmltgrid.analysis.envelope:envelope",
     "events": "lmltgrid.analysis.points:events",
+    "feldman_cousins": "lmltgrid.analysis.toys:feldman_cousins",
     "forecast": "lmltgrid.estimate:forecast",
     "limits": "lmltgrid.analysis.limits:limits",
     "load_spec": "lmltgrid.grid:load_spec",
@@ -82,7 +87,10 @@ _HOMES = {
 
 
 def virtual(
-    spec: ScanSpec | str | Path, *, experiments: str | Path | None = None
+    spec: ScanSpec | str | Path,
+    *,
+    experiments: str | Path | None = None,
+    group: str = "grid",
 ) -> dict[str, xr.Dataset]:
     """Return the grids of a scan as lazy datasets, by experiment, computed on demand.
 
@@ -94,6 +102,8 @@ def virtual(
         From `load_spec`, or the TOML file.
     experiments
         Folder of a user's own experiments.
+    group
+        "grid", or "toys" for the pseudo-experiments of its table [toys].
 
     Raises
     ------
@@ -106,7 +116,8 @@ def virtual(
     read = spec if isinstance(spec, ScanSpec) else read_spec(Path(spec))
     where = "scan" if isinstance(spec, ScanSpec) else str(spec)
     folder = None if experiments is None else Path(experiments)
-    return grid.virtual(grid.make_plan(read, experiments=folder, where=where))
+    plan = grid.make_plan(read, experiments=folder, where=where)
+    return grid.virtual(plan, group=group)
 
 
 def __getattr__(name: str) -> Any:

@@ -218,6 +218,8 @@ def coefficients(
         if channel in moments:
             weight = weights(channel, model, couplings)
             values = moments[channel + part].transpose(..., f"{channel}_basis", "flavor").values
+            # sums are rounded by the order in memory, which a store does not keep
+            values = np.ascontiguousarray(values)
             total += np.einsum("zphbmkf,okf->zphbom", values, weight, optimize=True)
     if likelihood_moments.MUON in moments and not part:
         total[..., 1, :] += _muon_counts(moments, model)

@@ -87,32 +87,8 @@ class Binned:
         return np.asarray(self.plane(coefficients[:, :, None], x)[0])
 
     def couplings(self, coefficients: Array) -> Array:
-        """Return the x at which the chi-square is looked at: from no change to a large one.
-
-        A large one gives many more counts than the Standard Model has, and than the data hold.
-
-        Parameters
-        ----------
-        coefficients : shape (bin, order)
-
-        Returns
-        -------
-        shape (n,), ascending; one point where nothing changes.
-        """
-        c0, c1, c2 = np.abs(coefficients).sum(axis=0)
-        if c1 == 0.0 and c2 == 0.0:
-            return np.ones(1)
-        total = c0 if c0 > 0.0 else 1.0
-
-        def at(change: float) -> float:
-            linear = change * total / c1 if c1 > 0.0 else np.inf
-            square = np.sqrt(change * total / c2) if c2 > 0.0 else np.inf
-            return float(min(linear, square))
-
-        first, last = at(_LITTLE), max(at(_LARGE), at(_LARGE * self.seen / total))
-        last = max(last, 1e3 * first)
-        steps = max(_POINTS, int(np.ceil(np.log(last / first) / _STEP)))
-        return np.geomspace(first, last, steps)
+        """Return the x at which the chi-square of these data is looked at, see `couplings`."""
+        return couplings(coefficients, self.seen)
 
 
 def from_moments(
@@ -207,3 +183,34 @@ def turning(curve: Curve, x: Array, i: int, *, sign: float) -> tuple[float, floa
         options={"xatol": _XTOL},
     )
     return sign * float(found.fun), float(np.exp(found.x))
+
+
+def couplings(coefficients: Array, seen: float) -> Array:
+    """Return the x at which the chi-square is looked at: from no change to a large one.
+
+    A large one gives many more counts than the Standard Model has, and than the data hold.
+
+    Parameters
+    ----------
+    coefficients : shape (bin, order)
+    seen
+        Counts above those of the Standard Model that the data hold.
+
+    Returns
+    -------
+    shape (n,), ascending; one point where nothing changes.
+    """
+    c0, c1, c2 = np.abs(coefficients).sum(axis=0)
+    if c1 == 0.0 and c2 == 0.0:
+        return np.ones(1)
+    total = c0 if c0 > 0.0 else 1.0
+
+    def at(change: float) -> float:
+        linear = change * total / c1 if c1 > 0.0 else np.inf
+        square = np.sqrt(change * total / c2) if c2 > 0.0 else np.inf
+        return float(min(linear, square))
+
+    first, last = at(_LITTLE), max(at(_LARGE), at(_LARGE * seen / total))
+    last = max(last, 1e3 * first)
+    steps = max(_POINTS, int(np.ceil(np.log(last / first) / _STEP)))
+    return np.geomspace(first, last, steps)

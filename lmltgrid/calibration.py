@@ -22,13 +22,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import basis, minima
+from lmltgrid import basis, layouts, minima
 from lmltgrid.grid import GridPlan
-from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout
+from lmltgrid.plan import GroupLayout, StoreLayout
 from lmltgrid.state import GridState, evaluate, make_state
 from lmltgrid.store import create_store
 from lmltgrid.tables.experiment import Experiment
-from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
+from lmltgrid.variables import GRID_DIMS
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
@@ -101,12 +101,12 @@ def measure(plan: GridPlan, experiment: Experiment, place: Path) -> Sample:
     outer = (*GRID_DIMS[:4], "mass")
     ratio = prod(sizes[dim] for dim in outer) / state.coefficients[:, :, :, :, 0].size
     filled, seconds, warming = _filled(plan, experiment, state)
-    created, written, stored = _written(plan, experiment, filled, place)
+    created, writing, stored = written(layouts.of_grid(plan, experiment), filled, place)
     return Sample(
         moments_seconds=moments_seconds + created,
         load_seconds=load * ratio,
         evaluate_seconds=seconds,
-        write_seconds=written,
+        write_seconds=writing,
         startup_seconds=startup + compiling + warming,
         moments_nbytes=_full_bytes(moments, sizes),
         state_nbytes=int((kept + made) * ratio),
@@ -279,26 +279,29 @@ def _filled(
     return part, statistics.fmean(each) * whole, max(first - again, 0.0)
 
 
-def _written(
-    plan: GridPlan, experiment: Experiment, part: dict[str, NDArray[Any]], place: Path
+def written(
+    group: GroupLayout, part: dict[str, NDArray[Any]], place: Path
 ) -> tuple[float, float, int]:
-    """Return the seconds to create a store, and to write a chunk and its marker; stored bytes."""
-    chunks = plan.chunks(experiment)
+    """Return the seconds to create a store, and to write a chunk and its marker; stored bytes.
+
+    Parameters
+    ----------
+    group
+        Whose chunks are written.
+    part
+        The values of a part of a chunk, which are repeated.
+    place
+        A folder on the file system of the store.
+    """
     arrays = {}
     for name, values in part.items():
-        for axis, length in enumerate(chunks):
+        for axis, length in enumerate(group.chunks):
             values = values.take(np.arange(length) % values.shape[axis], axis=axis)
         arrays[name] = np.ascontiguousarray(values)
-    shape = (WRITTEN, *chunks[1:])
-    group = GroupLayout(
-        f"grid/{experiment.name}",
-        tuple(
-            ArrayLayout(v.name, GRID_DIMS, shape, chunks, plan.spec.dtype) for v in GRID_VARIABLES
-        ),
-    )
+    few = (replace(a, shape=(WRITTEN, *a.chunks[1:]), attrs={}) for a in group.arrays)
+    group = GroupLayout(group.path, tuple(few))
     with tempfile.TemporaryDirectory(prefix=".lmltgrid-forecast-", dir=place) as folder:
         layout = StoreLayout((group,), {}, "sample")
         store, created = timed(lambda: create_store(Path(folder, "sample.zarr"), layout, {}))
         found = [timed(partial(store.write_unit, unit, arrays)) for unit in range(WRITTEN)]
-    written = statistics.median(seconds for _, seconds in found[1:])
-    return created, written, found[-1][0].nbytes
+    return created, statistics.median(seconds for _, seconds in found[1:]), found[-1][0].nbytes

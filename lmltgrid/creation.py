@@ -14,7 +14,7 @@ from lmltgrid.ledger import FOLDER
 from lmltgrid.plan import PLAN
 from lmltgrid.storage import Storage
 
-PARTS = ("zarr.json", "moments/", "grid/", f"{FOLDER}/")  # what a creator writes
+PARTS = ("zarr.json", "moments/", "grid/", "toys/", f"{FOLDER}/")  # what a creator writes
 
 
 def occupied(storage: Storage) -> bool:

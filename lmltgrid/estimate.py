@@ -14,16 +14,13 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from lmltgrid import grid
+from lmltgrid import grid, layouts, toy_calibration
 from lmltgrid.calibration import Sample, measure
 from lmltgrid.cluster import Choice, choose
+from lmltgrid.plan import GroupLayout
 from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.storage import Address, address, storage_of
 from lmltgrid.store import free_bytes, taken
-from lmltgrid.tables.experiment import Experiment
-from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
 
 # bytes of a worker before it holds anything: interpreter, libraries and compiled kernels, measured
 OVERHEAD: Final = 400_000_000
@@ -33,12 +30,12 @@ HOUR: Final = 3600.0
 
 @dataclass(frozen=True)
 class Part:
-    """The share of one experiment.
+    """The share of one experiment's grid, or of its pseudo-experiments.
 
     Attributes
     ----------
     experiment
-        Its name.
+        Its name; with ``toys/`` before it for pseudo-experiments.
     shape, chunk
         Lengths of the grid and of a chunk, by dimension.
     points, chunks, nbytes
@@ -190,9 +187,13 @@ def forecast(
     target = address(store or read.run.store or f"{name}.zarr")
     engine = choose(cluster or read.run.cluster, workers or read.run.workers, read.run.memory_mb)
     place, unwritable = _place(target)
-    measured = {e.name: measure(plan, e, place) for e in plan.experiments}
-    parts = tuple(_part(plan, e, measured[e.name]) for e in plan.experiments)
-    return _summed(plan, target, parts, engine, unwritable)
+    parts = [_part(layouts.of_grid(plan, e), measure(plan, e, place)) for e in plan.experiments]
+    if plan.spec.toys is not None:
+        parts += [
+            _part(layouts.of_toys(plan, e), toy_calibration.measure(plan, e, place))
+            for e in plan.experiments
+        ]
+    return _summed(plan, target, tuple(parts), engine, unwritable)
 
 
 def _place(target: Address) -> tuple[Path, tuple[str, ...]]:
@@ -218,19 +219,18 @@ def _unwritable(target: Address) -> Iterable[str]:
         yield f"{target}: it cannot be written ({error.strerror or error}); give another --store"
 
 
-def _part(plan: grid.GridPlan, experiment: Experiment, sample: Sample) -> Part:
-    shape, chunk = plan.shape(experiment), plan.chunks(experiment)
-    each = len(GRID_VARIABLES) * np.dtype(plan.spec.dtype).itemsize
+def _part(group: GroupLayout, sample: Sample) -> Part:
+    shape, chunk = group.shape, group.chunks
     share = prod(shape) / prod(chunk)  # chunks, if those at the ends count by what they hold
     seconds = sample.evaluate_seconds + sample.write_seconds
     return Part(
-        experiment=experiment.name,
-        shape=dict(zip(GRID_DIMS, shape, strict=True)),
-        chunk=dict(zip(GRID_DIMS, chunk, strict=True)),
+        experiment=group.path.removeprefix("grid/"),
+        shape=dict(zip(group.dims, shape, strict=True)),
+        chunk=dict(zip(group.dims, chunk, strict=True)),
         points=prod(shape),
-        chunks=prod(-(-s // c) for s, c in zip(shape, chunk, strict=True)),
-        nbytes=prod(shape) * each,
-        chunk_nbytes=prod(chunk) * each,
+        chunks=group.units,
+        nbytes=group.nbytes,
+        chunk_nbytes=group.unit_bytes,
         stored_nbytes=int(sample.stored_nbytes * share),
         moments_nbytes=sample.moments_nbytes,
         state_nbytes=sample.state_nbytes,

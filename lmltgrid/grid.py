@@ -20,14 +20,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import basis, datafiles, minima
+from lmltgrid import basis, datafiles, minima, toys
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.state import GridState, evaluate, make_state
 from lmltgrid.tables import models, oscillation, solar
 from lmltgrid.tables.experiment import Experiment
 from lmltgrid.tables.experiments import find
-from lmltgrid.variables import COORDINATES, GRID_DIMS, GRID_VARIABLES
+from lmltgrid.toys import ToyState
+from lmltgrid.toys import make_state as make_toy_state
+from lmltgrid.variables import (
+    COORDINATES,
+    GRID_DIMS,
+    GRID_VARIABLES,
+    PROBABILITY,
+    TOY_VARIABLES,
+)
 
 Array = NDArray[np.float64]
 
@@ -93,15 +101,19 @@ class GridPlan:
         threshold = min(n_threshold, max(wanted // (mass * n_coupling * exposure), 1))
         return (1, 1, 1, threshold, exposure, mass, n_coupling)
 
+    def toy_coordinates(self, experiment: Experiment) -> dict[str, NDArray[Any]]:
+        """Return the axes of one experiment's pseudo-experiments: those of its grid, and more."""
+        assert self.spec.toys is not None  # noqa: S101 - asked for
+        return self.coordinates(experiment) | {PROBABILITY: toys.probabilities(self.spec.toys)}
+
+    def toy_chunks(self, experiment: Experiment) -> tuple[int, ...]:
+        """Return the shape of a chunk of pseudo-experiments, in the order of `GRID_DIMS`."""
+        return toys.chunks(experiment, self.spec, self.shape(experiment))
+
     @property
     def points(self) -> int:
         """Grid points of all experiments."""
         return sum(prod(self.shape(experiment)) for experiment in self.experiments)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all variables before compression."""
-        return self.points * len(GRID_VARIABLES) * np.dtype(self.spec.dtype).itemsize
 
     @property
     def moments_nbytes(self) -> int:
@@ -258,6 +270,9 @@ def compute_moments(plan: GridPlan) -> dict[str, xr.Dataset]:
             boron=bool(plan.spec.statistic.flux_error),
             where=f"{plan.where}: threshold",
         )
+        sun = {"threshold": plan.thresholds(experiment), "metallicity": plan.spec.metallicity}
+        sun["oscillation"] = plan.oscillations
+        found = found.assign(toys.free_moments(experiment, plan.models, plan.spec, **sun))
         if experiment.spec.test == "likelihood" and np.isfinite(found["observed"].values).any():
             found.attrs["least"] = json.dumps(_minima(plan, experiment))
         out[experiment.name] = found
@@ -306,6 +321,21 @@ def attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def toy_attributes(plan: GridPlan, experiment: Experiment) -> dict[str, Any]:
+    """Return the attributes of one experiment's pseudo-experiments."""
+    asked = plan.spec.toys
+    assert asked is not None  # noqa: S101 - asked for
+    known = attributes(plan, experiment)
+    for key in ("test", "sided", "nan"):  # the likelihood ratio has no sides
+        known.pop(key, None)
+    return known | {
+        "toys": asked.number,
+        "seed": asked.seed,
+        "levels": list(asked.levels),
+        "parameters": asked.parameters,
+    }
+
+
 def _of_fits(experiment: Experiment) -> dict[str, str]:
     """Return what a reader of a likelihood's grid must know."""
     if experiment.spec.test != "likelihood":
@@ -329,7 +359,7 @@ def coordinate_attributes(experiment: Experiment) -> dict[str, dict[str, str]]:
 
 
 def virtual(
-    plan: GridPlan, moments: Mapping[str, xr.Dataset] | None = None
+    plan: GridPlan, moments: Mapping[str, xr.Dataset] | None = None, *, group: str = "grid"
 ) -> dict[str, xr.Dataset]:
     """Return the grids of a plan as lazy datasets, computed on demand and stored nowhere.
 
@@ -339,35 +369,57 @@ def virtual(
         The plan.
     moments
         From `compute_moments`; computed if left out.
+    group
+        "grid", or "toys" for its pseudo-experiments.
 
     Returns
     -------
     dict
         One dataset per experiment, of the form that a finished store opens as.
-    """
-    import dask.array as da
 
+    Raises
+    ------
+    SpecificationError
+        Pseudo-experiments are asked for, and the specification has none.
+    """
+    drawn = group == "toys"
+    if group not in ("grid", "toys") or (drawn and plan.spec.toys is None):
+        raise SpecificationError(
+            f"{plan.where}: group: {group!r} is given; allowed: 'grid', and 'toys' with a table "
+            "[toys] in the specification; choose one, or add the table"
+        )
     known = compute_moments(plan) if moments is None else moments
     out = {}
     for experiment in plan.experiments:
-        shape, chunks = plan.shape(experiment), plan.chunks(experiment)
-        sizes = da.core.normalize_chunks(chunks, shape=shape)
+        how = make_toy_state if drawn else make_state
         exposure = plan.exposures(experiment)
-        state = make_state(known[experiment.name], plan.models, plan.spec, exposure)
-        attrs = coordinate_attributes(experiment)
-        coords = {n: (n, v, attrs[n]) for n, v in plan.coordinates(experiment).items()}
-        variables = {}
-        for variable in GRID_VARIABLES:
-            lazy = da.map_blocks(
-                _block, state=state, variable=variable.name, chunks=sizes, dtype=plan.spec.dtype
-            )
-            label = {"units": variable.units, "long_name": variable.long_name}
-            variables[variable.name] = (GRID_DIMS, lazy, label)
-        attributes_ = attributes(plan, experiment) | {"identity": plan.identity}
-        out[experiment.name] = xr.Dataset(variables, coords=coords, attrs=attributes_)
+        state = how(known[experiment.name], plan.models, plan.spec, exposure)
+        out[experiment.name] = _lazy(plan, experiment, state)
     return out
 
 
-def _block(state: GridState, variable: str, block_info: Any = None) -> NDArray[Any]:
-    place = block_info[None]["array-location"]
-    return evaluate(state, tuple(slice(a, b) for a, b in place))[variable]
+def _lazy(plan: GridPlan, experiment: Experiment, state: GridState | ToyState) -> xr.Dataset:
+    import dask.array as da
+
+    drawn, shape = isinstance(state, ToyState), plan.shape(experiment)
+    axes = plan.toy_coordinates(experiment) if drawn else plan.coordinates(experiment)
+    chunks = plan.toy_chunks(experiment) if drawn else plan.chunks(experiment)
+    attrs = coordinate_attributes(experiment)
+    variables = {}
+    for variable in TOY_VARIABLES if drawn else GRID_VARIABLES:
+        more = tuple(axes[dim].size for dim in variable.more)
+        sizes = da.core.normalize_chunks((*chunks, *more), shape=(*shape, *more))
+        dtype = np.dtype(np.float64 if drawn else plan.spec.dtype)
+        lazy = da.map_blocks(_block, state=state, variable=variable.name, chunks=sizes, dtype=dtype)
+        variables[variable.name] = (variable.dims, lazy, variable.attrs)
+    about = toy_attributes(plan, experiment) if drawn else attributes(plan, experiment)
+    coords = {name: (name, values, attrs[name]) for name, values in axes.items()}
+    return xr.Dataset(variables, coords=coords, attrs=about | {"identity": plan.identity})
+
+
+def _block(state: GridState | ToyState, variable: str, block_info: Any = None) -> NDArray[Any]:
+    place = block_info[None]["array-location"][: len(GRID_DIMS)]
+    index = tuple(slice(a, b) for a, b in place)
+    if isinstance(state, ToyState):
+        return toys.evaluate(state, index)[variable]
+    return evaluate(state, index)[variable]

@@ -30,6 +30,7 @@ STALE = 60.0  # s without a heartbeat after which a lease is taken over
 BEAT = 10.0  # s between heartbeats
 WATCH = 2.5 * BEAT  # s that a silent lease is watched: clocks can be set, heartbeats cannot
 LOOK = 1.0  # s between looks at it
+ATTEMPTS = 30  # to take it, while other runs give it back
 SKEW = 2.0  # s by which the clocks of one storage may differ
 
 
@@ -66,8 +67,14 @@ class Lease:
             The store cannot be written.
         """
         try:
-            while not (self._create() or self._take_over(self.name)):
-                pass
+            for attempt in range(ATTEMPTS):
+                if self._create() or self._take_over(self.name):
+                    break
+                time.sleep(0.01 * attempt)  # others come and go
+            else:
+                raise BusyError(
+                    f"{self._where}: its lease changes hands too fast; try again in a while"
+                )
             try:
                 # after ours is there: of two runs at the same moment, one at least sees the other
                 self._exclude()

@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 PLAN = f"{FOLDER}/plan.json"
 DTYPES = ("float32", "float64")  # what is missing reads as NaN
 
-_GROUP = re.compile(r"grid/[A-Za-z0-9][\w.+@-]*")
+_GROUP = re.compile(r"(grid|toys)/[A-Za-z0-9][\w.+@-]*")
 _NAME = re.compile(r"[A-Za-z]\w*")
 
 
@@ -65,6 +65,7 @@ class ArrayLayout:
 class GroupLayout:
     """Arrays on the same axes and chunks, e.g. all quantities of one experiment.
 
+    An array may have further axes behind those of the first array, whole in every chunk.
     ``coordinates`` maps the name of an axis to its values, shape (length,), and attributes;
     strings are allowed.
     """
@@ -77,15 +78,25 @@ class GroupLayout:
     def __post_init__(self) -> None:
         """Refuse arrays that differ in axes, and coordinates that do not fit."""
         if not _GROUP.fullmatch(self.path):
-            raise SpecificationError(f"group {self.path!r}: a group is called grid/<experiment>")
-        if len({(a.dims, a.shape, a.chunks) for a in self.arrays}) != 1:
+            raise SpecificationError(
+                f"group {self.path!r}: a group is called grid/<experiment> or toys/<experiment>"
+            )
+        n = len(self.dims)
+        if len({(a.dims[:n], a.shape[:n], a.chunks[:n]) for a in self.arrays}) != 1:
             raise SpecificationError(
                 f"group {self.path!r}: its arrays need the same dims, shape and chunks"
             )
-        if len({*(a.name for a in self.arrays), *self.dims}) != len(self.arrays) + len(self.dims):
+        if any(a.shape[n:] != a.chunks[n:] for a in self.arrays):
+            raise SpecificationError(
+                f"group {self.path!r}: axes that not all arrays have are whole in every chunk"
+            )
+        sizes: dict[str, int] = {}
+        for array in self.arrays:
+            sizes |= dict(zip(array.dims, array.shape, strict=True))
+        if len({*(a.name for a in self.arrays), *sizes}) != len(self.arrays) + len(sizes):
             raise SpecificationError(f"group {self.path!r}: a name is used twice; rename an array")
         for name, (values, _) in self.coordinates.items():
-            size = dict(zip(self.dims, self.shape, strict=True)).get(name)
+            size = sizes.get(name)
             if np.shape(values) != (size,):
                 raise SpecificationError(
                     f"group {self.path!r}: coordinate {name!r} has shape {np.shape(values)}; "
@@ -120,12 +131,12 @@ class GroupLayout:
     @property
     def unit_bytes(self) -> int:
         """Bytes of a whole unit in memory."""
-        return math.prod(self.chunks) * sum(np.dtype(a.dtype).itemsize for a in self.arrays)
+        return sum(math.prod(a.chunks) * np.dtype(a.dtype).itemsize for a in self.arrays)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays in memory."""
-        return math.prod(self.shape) * sum(np.dtype(a.dtype).itemsize for a in self.arrays)
+        return sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for a in self.arrays)
 
 
 @dataclass(frozen=True)
@@ -169,10 +180,15 @@ class Place:
         """Lengths of this unit; shorter than a chunk at the end of an axis."""
         return tuple(s.stop - s.start for s in self.index)
 
+    def shape_of(self, array: ArrayLayout) -> tuple[int, ...]:
+        """Lengths of this unit in one array, with its further axes."""
+        return (*self.shape, *array.shape[len(self.index) :])
+
     def files(self) -> dict[str, str]:
         """Return the file of each array's chunk, relative to the store."""
         key = "/".join(("c", *map(str, self.chunk)))
-        return {a.name: f"{self.group.path}/{a.name}/{key}" for a in self.group.arrays}
+        more = {a.name: "/0" * (len(a.dims) - len(self.chunk)) for a in self.group.arrays}
+        return {name: f"{self.group.path}/{name}/{key}{end}" for name, end in more.items()}
 
 
 @dataclass(frozen=True)

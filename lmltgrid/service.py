@@ -22,13 +22,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import basis, grid, state
+from lmltgrid import basis, grid, layouts, state, toys
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import choose, dashboard_words
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import BusyError, SpecificationError, StoppedError
-from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
+from lmltgrid.plan import StoreLayout, layout_bytes
 from lmltgrid.progress import Audience, Journal, Reporter, show_progress
 from lmltgrid.scan import run_scan
 from lmltgrid.shard import Shard
@@ -36,7 +36,6 @@ from lmltgrid.signals import Terminated, sigterm_raises
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.storage import Address, address
 from lmltgrid.tables import models
-from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
 from lmltgrid.verify import repair_store, verify_store
 
 CREATION: Final = 300.0  # s to wait for the store that another shard creates
@@ -71,34 +70,7 @@ class Outcome:
 
 def layout(plan: grid.GridPlan) -> StoreLayout:
     """Return the layout of the store that a plan fills."""
-    groups = []
-    for experiment in plan.experiments:
-        attrs = grid.coordinate_attributes(experiment)
-        shape, chunks = plan.shape(experiment), plan.chunks(experiment)
-        arrays = tuple(
-            ArrayLayout(
-                name=variable.name,
-                dims=GRID_DIMS,
-                shape=shape,
-                chunks=chunks,
-                dtype=plan.spec.dtype,
-                attrs={"units": variable.units, "long_name": variable.long_name},
-            )
-            for variable in GRID_VARIABLES
-        )
-        coordinates: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
-            name: (values, dict(attrs[name]))
-            for name, values in plan.coordinates(experiment).items()
-        }
-        groups.append(
-            GroupLayout(
-                path=f"grid/{experiment.name}",
-                arrays=arrays,
-                coordinates=coordinates,
-                attrs=grid.attributes(plan, experiment),
-            )
-        )
-    return StoreLayout(tuple(groups), _provenance(plan), plan.identity)
+    return StoreLayout(layouts.groups(plan), _provenance(plan), plan.identity)
 
 
 def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
@@ -115,7 +87,7 @@ def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {
         "title": plan.spec.title or "lmltgrid scan",
-        "specification": plan.spec.model_dump_json(),
+        "specification": plan.spec.as_json(),
         "models": json.dumps([model.as_dict() for model in plan.models]),
         "exposure": json.dumps({e.name: plan.exposures(e).tolist() for e in plan.experiments}),
         "oscillation": json.dumps([one.model_dump(mode="json") for one in plan.oscillations]),
@@ -322,7 +294,7 @@ def _compute(
     return found
 
 
-def load_states(path: str) -> dict[str, state.GridState]:
+def load_states(path: str) -> dict[str, state.GridState | toys.ToyState]:
     """Return what fills the chunks of a store, by group; runs once in each worker.
 
     Raises
@@ -342,17 +314,23 @@ def load_states(path: str) -> dict[str, state.GridState]:
                 "the version that began it"
             )
     exposures = json.loads(attrs["exposure"])
-    return {
-        f"grid/{name}": state.make_state(own, chosen, spec, np.array(exposures[name]))
-        for name, own in moments.items()
-    }
+    out: dict[str, state.GridState | toys.ToyState] = {}
+    for name, own in moments.items():
+        given = (own, chosen, spec, np.array(exposures[name]))
+        out[f"grid/{name}"] = state.make_state(*given)
+        if spec.toys is not None:
+            out[f"{toys.GROUP}/{name}"] = toys.make_state(*given)
+    return out
 
 
 def evaluate(
-    states: dict[str, state.GridState], group: str, index: tuple[slice, ...]
+    states: dict[str, state.GridState | toys.ToyState], group: str, index: tuple[slice, ...]
 ) -> dict[str, NDArray[Any]]:
     """Fill one unit of a store."""
-    return state.evaluate(states[group], index)
+    own = states[group]
+    if isinstance(own, toys.ToyState):
+        return toys.evaluate(own, index)
+    return state.evaluate(own, index)
 
 
 def _stored_spec(path: Address) -> ScanSpec:

@@ -27,6 +27,7 @@ from lmltgrid.errors import SpecificationError
 
 MAX_AXIS = 100_000  # points on one axis
 MAX_SPEC_BYTES = 2**20
+_BEYOND = 5  # pseudo-experiments beyond a critical value, which is known to 45 % of them then
 
 Metallicity = Literal["GS98", "AGSS09met"]
 Atomic = Literal["free", "step", "step+rrpa"]
@@ -184,6 +185,39 @@ class StatisticSpec(Spec):
     flux_error: FluxError | None = None
 
 
+class ToysSpec(Spec):
+    """Pseudo-experiments that are drawn at every point of the grid.
+
+    ``number``: how many, at each point.
+    ``seed``: chooses the random numbers; the same seed gives the same ones, however a scan runs.
+    ``levels``: confidence levels of the calibrated regions.
+    ``parameters``: what is fitted to each: 1, the coupling at the mass of the point; 2, both.
+    """
+
+    number: Annotated[Whole, Field(ge=100, le=10_000_000)] = 1000
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
+    levels: Annotated[
+        tuple[Annotated[Number, Field(gt=0, lt=1)], ...], Field(min_length=1, max_length=20)
+    ] = (0.68, 0.90, 0.95)
+    parameters: Annotated[Literal[1, 2], BeforeValidator(_a_number)] = 1
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        for left, right in zip(self.levels, self.levels[1:], strict=False):
+            if left >= right:
+                raise ValueError(
+                    f"levels must ascend, but {left:g} is followed by {right:g}; sort them"
+                )
+        beyond = self.number * (1.0 - self.levels[-1])
+        if beyond < _BEYOND:
+            raise ValueError(
+                f"{self.number} pseudo-experiments leave {beyond:.3g} beyond the level "
+                f"{self.levels[-1]:g}; at least {_BEYOND} are needed: raise number, or lower the "
+                "level"
+            )
+        return self
+
+
 class RunSpec(Spec):
     """Where and how a scan runs; not part of its identity."""
 
@@ -221,6 +255,7 @@ class ScanSpec(Spec):
     threshold: Axis | None = None
     statistic: StatisticSpec = StatisticSpec()
     dtype: Literal["float32", "float64"] = "float32"
+    toys: ToysSpec | None = None
     run: RunSpec = RunSpec()
 
     @model_validator(mode="after")
@@ -240,7 +275,15 @@ class ScanSpec(Spec):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the numbers: everything but ``run`` and the title."""
-        return self.model_dump(mode="json", exclude={"run", "title"})
+        return self.model_dump(mode="json", exclude={"run", "title", *self._absent()})
+
+    def as_json(self) -> str:
+        """Return everything, as `read_spec` would read it again."""
+        return self.model_dump_json(exclude=self._absent())
+
+    def _absent(self) -> set[str]:
+        """Return what is left out where nothing is said: earlier versions did not know it."""
+        return {"toys"} if self.toys is None else set()
 
 
 S = TypeVar("S", bound=Spec)

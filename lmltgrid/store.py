@@ -1,8 +1,9 @@
 """The Zarr store of a scan: created whole, written unit by unit, opened lazily.
 
-A store is a Zarr version 3 group that `xarray.open_datatree` opens. ``moments/<experiment>`` and
-``grid/<experiment>`` hold the numbers, the folder ``_ledger`` the plan (`lmltgrid.plan`) and the
-markers of finished units (`lmltgrid.ledger`).
+A store is a Zarr version 3 group that `xarray.open_datatree` opens. ``moments/<experiment>``,
+``grid/<experiment>`` and, if pseudo-experiments were asked for, ``toys/<experiment>`` hold the
+numbers, the folder ``_ledger`` the plan (`lmltgrid.plan`) and the markers of finished units
+(`lmltgrid.ledger`).
 """
 
 from __future__ import annotations
@@ -255,7 +256,7 @@ class Store:
             raise LmltgridError(f"{self.path}: unit {unit} is finished already; it has one writer")
         chunks, values = {}, {}
         for name, file in place.files().items():
-            self._array(place.group, name, "r+")[place.index] = arrays[name]
+            self._array(place.group, name, "r+")[(*place.index, ...)] = arrays[name]
             chunks[name] = sealed(self.storage, file)
             values[name] = extremes(arrays[name])
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -270,7 +271,7 @@ class Store:
 
     def read_array(self, place: Place, name: str) -> NDArray[Any]:
         """Return one array of a unit; NaN where nothing was written."""
-        return np.asarray(self._array(place.group, name, "r")[place.index])
+        return np.asarray(self._array(place.group, name, "r")[(*place.index, ...)])
 
     def where(self, unit: int) -> dict[str, Any]:
         """Return the group, the chunk, the indices and the coordinates of a unit, as JSON."""
@@ -319,17 +320,18 @@ class Store:
 
     def _array(self, group: GroupLayout, name: str, mode: Literal["r", "r+"]) -> Any:
         array = self._open(f"{group.path}/{name}", mode)
-        if (array.shape, array.chunks) != (group.shape, group.chunks):
+        planned = next(a for a in group.arrays if a.name == name)
+        if (array.shape, array.chunks) != (planned.shape, planned.chunks):
             raise VerificationError(
                 f"{self.path}: {group.path}/{name} has chunks {array.chunks} of {array.shape}, the "
-                f"plan says {group.chunks} of {group.shape}; restore its zarr.json from a copy"
+                f"plan says {planned.chunks} of {planned.shape}; restore its zarr.json from a copy"
             )
         return array
 
 
 def _check_arrays(place: Place, arrays: Arrays) -> None:
     """Refuse an evaluator's answer that is not what the plan asks for."""
-    wanted = {a.name: (place.shape, a.dtype) for a in place.group.arrays}
+    wanted = {a.name: (place.shape_of(a), a.dtype) for a in place.group.arrays}
     given = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
     if given != wanted:
         raise SpecificationError(

@@ -16,18 +16,42 @@ GRID_DIMS: Final = (
 )
 
 
+PROBABILITY: Final = "probability"
+
+
 @dataclass(frozen=True)
 class Variable:
-    """A stored variable; all have the dimensions `GRID_DIMS`."""
+    """A stored variable: it has the dimensions `GRID_DIMS`, and then ``more``."""
 
     name: str
     units: str
     long_name: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """All of its dimensions."""
+        return (*GRID_DIMS, *self.more)
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """Its attributes."""
+        return {"units": self.units, "long_name": self.long_name}
 
 
 GRID_VARIABLES: Final = (
     Variable("counts", "1", "expected number of events, background included"),
     Variable("significance", "1", "significance in standard deviations"),
+)
+
+TOY_VARIABLES: Final = (
+    Variable("statistic", "1", "likelihood ratio of the data, -2 log(L / largest L)"),
+    Variable("p_value", "1", "fraction of pseudo-experiments at least as extreme as the data"),
+    Variable("failed", "1", "pseudo-experiments whose fit does not converge, taken as extreme"),
+    Variable(
+        "quantile", "1", "quantile of the likelihood ratio in pseudo-experiments", (PROBABILITY,)
+    ),
+    Variable("quantile_error", "1", "standard deviation of the quantile", (PROBABILITY,)),
 )
 
 COORDINATES: Final[dict[str, dict[str, str]]] = {
@@ -38,4 +62,5 @@ COORDINATES: Final[dict[str, dict[str, str]]] = {
     "exposure": {"units": "tonne year", "long_name": "exposure"},
     "mass": {"units": "MeV", "long_name": "mediator mass"},
     "coupling": {"units": "1", "long_name": "coupling g"},
+    PROBABILITY: {"units": "1", "long_name": "cumulative probability"},
 }

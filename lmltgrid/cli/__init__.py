@@ -18,6 +18,7 @@ from lmltgrid.cli import (
     results,
     scans,
     status,
+    toys,
 )
 from lmltgrid.cli.application import EXIT_CODES, Application
 
@@ -35,6 +36,7 @@ main: Final = Application(
             results.contour,
             results.discover,
             reconstruction.reconstruct,
+            toys.toys,
             papers.reproduce,
         ),
         "Figures": (figures.plot,),
@@ -46,4 +48,5 @@ main: Final = Application(
 )
 figures.plot.add_command(pressure.pressure)
 figures.plot.add_command(reconstruction.figure)
+figures.plot.add_command(toys.figure)
 click.version_option(__version__, prog_name="lmltgrid")(main)

@@ -66,7 +66,7 @@ def output(name: str) -> Callable[[F], F]:
 
 plot = Verbs(
     "plot",
-    short_help="Draw a plane, spectra, discovery lines, limits, reconstructions.",
+    short_help="Draw a plane, spectra, discovery lines, limits, reconstructions, toys.",
     help="Draw a figure, into an HTML page that needs no network or into a PNG image.",
     example="lmltgrid plot plane --store quickstart.zarr --threshold 1.0 --output plane.html",
 )

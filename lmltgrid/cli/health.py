@@ -19,8 +19,14 @@ from lmltgrid.errors import MachineError
     example="lmltgrid doctor .",
 )
 @click.argument("place", metavar="[FOLDER|s3://BUCKET/PREFIX]", default=".")
+@click.option(
+    "--cluster",
+    metavar="local|ADDRESS|FILE",
+    help="Also check that the workers of a cluster can be reached, have the same versions and see "
+    "the folder; of a batch system, what this machine needs to submit jobs.",
+)
 @options.as_json
-def doctor(*, place: str, as_json: bool) -> None:
+def doctor(*, place: str, cluster: str | None, as_json: bool) -> None:
     """Check what a scan needs, and say what to change; exit code 6 if something fails.
 
     Name the folder where stores are to be created, by default the current one, or a place on S3. A
@@ -29,6 +35,10 @@ def doctor(*, place: str, as_json: bool) -> None:
     from lmltgrid.doctor import FAILED, examine
 
     found = examine(place)
+    if cluster is not None:
+        from lmltgrid.reach import reach
+
+        found += reach(cluster, place)
     failed = [check.name for check in found if check.state == FAILED]
     if as_json:
         say_json({"ok": not failed, "checks": [asdict(check) for check in found]})

@@ -71,6 +71,30 @@ class DaskFutures(Futures):
         except Exception as error:
             return Outcome(ticket, error=error)
 
+    def ask_all(self, function: Call, *args: Any, timeout: float) -> dict[str, Any]:
+        """Call a function in every worker; return answers by address, an error as its text.
+
+        Raises
+        ------
+        MachineError
+            The scheduler is lost, or does not answer for ``timeout`` seconds.
+        """
+        self._require_scheduler()
+        workers = list(self._client.nthreads())
+        calls = {
+            worker: self._client.submit(function, *args, pure=False, workers=[worker])
+            for worker in workers
+        }
+        answers: dict[str, Any] = {}
+        end = time.monotonic() + timeout
+        for worker, call in calls.items():
+            try:
+                answers[worker] = call.result(timeout=max(end - time.monotonic(), 0.1))
+            except Exception as error:  # whatever the worker raises is the answer
+                self._require_scheduler()
+                answers[worker] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return answers
+
     def _require_scheduler(self) -> None:
         if self._client.status != "running":
             raise MachineError(f"{self.name}: the scheduler is gone; resume the scan")

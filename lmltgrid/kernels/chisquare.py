@@ -125,6 +125,21 @@ def _at(polynomials: Array, x: Array) -> Array:
     return out
 
 
+def reach(c1: Array, c2: Array) -> tuple[Array, Array]:
+    """Return the least and the largest x (c1 + x c2) of all x >= 0 at each mass.
+
+    Parameters
+    ----------
+    c1, c2 : shape (mass,)
+    """
+    # it reaches from its turning point upward, or is monotone, or does not move
+    lowest = np.where((c1 < 0.0) & (c2 <= 0.0), -np.inf, 0.0)
+    turns = (c1 < 0.0) & (c2 > 0.0)
+    lowest[turns] = -(c1[turns] ** 2) / (4.0 * c2[turns])
+    highest = np.where((c2 > 0.0) | ((c2 == 0.0) & (c1 > 0.0)), np.inf, 0.0)
+    return lowest, highest
+
+
 def rate_minimum(c1: Array, c2: Array, missing: float) -> Array:
     """Return the least distance of the prediction from a measured rate at each mass.
 
@@ -135,12 +150,7 @@ def rate_minimum(c1: Array, c2: Array, missing: float) -> Array:
     missing
         Measured less predicted rate without the mediator.
     """
-    # x (c1 + x c2) reaches from its turning point upward, or is monotone, or does not move
-    lowest = np.where((c1 < 0.0) & (c2 <= 0.0), -np.inf, 0.0)
-    turns = (c1 < 0.0) & (c2 > 0.0)
-    lowest[turns] = -(c1[turns] ** 2) / (4.0 * c2[turns])
-    highest = np.where((c2 > 0.0) | ((c2 == 0.0) & (c1 > 0.0)), np.inf, 0.0)
-    return np.asarray(np.clip(missing, lowest, highest) - missing)
+    return np.asarray(np.clip(missing, *reach(c1, c2)) - missing)
 
 
 def rate_sigma(c1: Array, c2: Array, x: Array, missing: float, error: float) -> Array:

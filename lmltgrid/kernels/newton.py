@@ -327,6 +327,12 @@ def profile_point(
     for k in range(theta.size):
         for b in range(signal.size):
             fit.change[k, b] = a[k, b] * signal[b] + c[k, b]
+    return profile_set(fit, theta, linear)
+
+
+@kernel
+def profile_set(fit: Fit, theta: Array, linear: bool) -> tuple[float, int]:
+    """Profile what ``central`` and ``change`` of a fit are set to, as `profile_point` does."""
     warm = _warm(fit, theta)
     while True:
         if not warm:

@@ -82,7 +82,8 @@ class ObjectStorage:
 
         def get() -> tuple[bytes, str]:
             answer = obstore.get(self.server.client, name)
-            return bytes(answer.bytes()), _version(answer.meta)
+            version = _version(answer.meta)  # first: old versions of obstore keep one of them
+            return bytes(answer.bytes()), version
 
         return self.server.ask(get)
 
@@ -95,7 +96,8 @@ class ObjectStorage:
             try:
                 options: GetOptions = {"range": {"suffix": count}}
                 answer = obstore.get(self.server.client, name, options=options)
-                return answer.meta["size"], bytes(answer.bytes())
+                size = answer.meta["size"]
+                return size, bytes(answer.bytes())
             except BaseError as error:
                 if "status code: 416" in str(error):
                     return 0, b""  # no range of an empty object can be satisfied

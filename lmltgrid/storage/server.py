@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PATIENCE = 180.0  # s that a server may be away before that counts as a failure
 HICCUP = 3.0  # s after which it is said that it is away
 SHORTEST, LONGEST = 0.1, 5.0  # s between two attempts
-CONNECT, REQUEST = 5.0, 60.0  # s for a connection, and for a request of 10 MB at a slow line
+CONNECT, REQUEST = 5.0, 100.0  # s for a connection, and for 10 MB on a slow line
 
 # the first that is set counts
 ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")

@@ -68,6 +68,18 @@ class CombinedExperiment(Experiment):
         """Whether solar neutrinos are seen, which come in all flavors."""
         return any(member.solar for member, _ in self.members)
 
+    @property
+    def n_bins(self) -> int:
+        """How many numbers all members count."""
+        return sum(member.n_bins for member, _ in self.members)
+
+    @property
+    def pull_names(self) -> tuple[str, ...]:
+        """Names of the pulls of all members; one that is shared comes once."""
+        names = [name for member, _ in self.members for name in member.pull_names]
+        own = [name for name in names if name not in self.spec.shared]
+        return (*self.spec.shared, *own)
+
     def data_files(self, atomic: Atomic) -> set[str]:
         """Return the shipped tables, besides its own files, that decide its numbers."""
         return set().union(*(member.data_files(atomic) for member, _ in self.members))

@@ -121,6 +121,11 @@ class Experiment:
         return ()
 
     @property
+    def n_bins(self) -> int:
+        """How many numbers it counts or measures."""
+        return 1
+
+    @property
     def solar(self) -> bool:
         """Whether solar neutrinos are seen, which come in all flavors."""
         return self.spec.source == "solar"

@@ -40,6 +40,11 @@ class MuonExperiment(Experiment):
         return ()
 
     @property
+    def n_bins(self) -> int:
+        """How many numbers it counts."""
+        return len(self.beam.window.edges_gev) - 1
+
+    @property
     def vectors_alone(self) -> bool:
         """Whether only vector mediators are implemented."""
         return True

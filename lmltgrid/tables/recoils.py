@@ -165,6 +165,11 @@ class SolarExperiment(Experiment):
         return tuple(self.efficiency)
 
     @property
+    def n_bins(self) -> int:
+        """How many numbers it counts or measures."""
+        return self.spec.window.log_bins
+
+    @property
     def scale_channel(self) -> Channel:
         """The channel whose energy scale the threshold is given in."""
         return "nr" if self.spec.energy_scale == "nuclear_recoil" else "er"

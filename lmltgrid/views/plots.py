@@ -13,6 +13,7 @@ from lmltgrid.views.plane import plane
 from lmltgrid.views.pressure import pressure_line
 from lmltgrid.views.reconstruction import reconstruction
 from lmltgrid.views.save import html, png, save
+from lmltgrid.views.toys import toy_regions
 
 __all__ = [
     "discovery_lines",
@@ -24,4 +25,5 @@ __all__ = [
     "reconstruction",
     "save",
     "spectra",
+    "toy_regions",
 ]

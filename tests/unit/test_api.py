@@ -17,6 +17,7 @@ PUBLIC = {
     *("load_spec", "run", "resume", "open", "virtual", "forecast"),
     *("events", "spectrum", "moments", "limits", "contours", "discovery", "envelope"),
     "reconstruct",
+    *("feldman_cousins", "calibrated_limits"),
 }
 
 SCAN = """

@@ -12,6 +12,7 @@ from cli_calls import answer, invoke, refused
 import lmltgrid
 from lmltgrid import calibration, estimate, service, summary
 from lmltgrid import store as stores
+from lmltgrid.grid import make_plan
 
 SCAN = """
 models = ["Lmu-Ltau", "Lmu"]
@@ -161,3 +162,37 @@ def test_dry_run_says_what_would_be_refused(scan: Path, monkeypatch: pytest.Monk
     found = json.loads(result.stdout)
     assert len(found["problems"]) == 1
     assert len(found["warnings"]) == 2
+
+
+TOYS = """
+models = ["B-L"]
+experiments = ["darwin-nr", "cenns610"]
+mass = { values = [3, 30] }
+coupling = { log = { start = 1e-5, stop = 1e-3, num = 10 } }
+statistic = { test = "exclusion" }
+toys = { number = 2000, levels = [0.9], parameters = %d }
+"""
+
+
+@pytest.mark.parametrize("parameters", [1, 2])
+def test_pseudo_experiments_are_forecast(tmp_path: Path, parameters: int) -> None:
+    path = tmp_path / "scan.toml"
+    path.write_text(TOYS % parameters)
+    found = lmltgrid.forecast(path, store=tmp_path / "x.zarr")
+    parts = {part.experiment: part for part in found.parts}
+    assert list(parts) == ["darwin-nr", "cenns610", "toys/darwin-nr", "toys/cenns610"]
+    layout = service.layout(make_plan(lmltgrid.load_spec(path)))
+    assert found.chunks == sum(group.units for group in layout.groups)
+    assert found.nbytes == sum(group.nbytes for group in layout.groups)
+    # fits take longer than counts, which take longer than a grid without either
+    seconds = {name: part.chunks_seconds for name, part in parts.items()}
+    assert seconds["toys/cenns610"] > seconds["toys/darwin-nr"] > 0.0
+    # 40000 fitted pseudo-experiments: not less than a microsecond each, nor more than 50 ms
+    assert 0.04 < seconds["toys/cenns610"] < 2000.0
+    assert (parts["toys/cenns610"].moments_nbytes > 0) == (parameters == 2)
+    row = next(
+        line
+        for line in invoke("run", str(path), "--dry-run", "--quiet").stdout.splitlines()
+        if line.startswith("toys/cenns610")
+    )
+    assert "1 x 1 x 1 x 1 x 1 x 2 x 10" in row

@@ -428,3 +428,31 @@ def test_a_window_without_resolution_is_checked(
     with pytest.raises(SpecificationError) as caught:
         catalog(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/mine.toml: {message}")
+
+
+def test_pseudo_experiments_are_asked_for() -> None:
+    assert scan().toys is None
+    asked = scan(toys={}).toys
+    assert asked is not None
+    assert (asked.number, asked.seed, asked.parameters) == (1000, 1, 1)
+    assert asked.levels == (0.68, 0.90, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("toys", "words"),
+    [
+        ({"number": 99}, "toys.number: given 99; a number of at least 100 is needed"),
+        ({"seed": -1}, "toys.seed: given -1; a number of at least 0 is needed"),
+        ({"levels": [0.9, 0.68]}, "levels must ascend, but 0.9 is followed by 0.68; sort them"),
+        ({"levels": []}, "toys.levels: given []; at least 1 entry is needed"),
+        ({"levels": [1.0]}, "toys.levels.0: given 1.0; a number below 1 is needed"),
+        (
+            {"levels": [0.999]},
+            "leave 1 beyond the level 0.999; at least 5 are needed: raise number",
+        ),
+        ({"parameters": 3}, "toys.parameters: given 3; allowed: 1 or 2"),
+        ({"sed": 3}, "unknown key"),
+    ],
+)
+def test_pseudo_experiments_are_refused(toys: dict[str, Any], words: str) -> None:
+    assert words in refusal(toys=toys)

@@ -10,6 +10,7 @@ import re
 import threading
 import time
 import warnings
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -197,6 +198,9 @@ def test_a_layout_that_cannot_be_stored_is_refused() -> None:
             ArrayLayout(**(good | change))
     array = ArrayLayout(**good)
     other = ArrayLayout(**(good | {"name": "n", "chunks": (3,)}))
+    more = {"name": "q", "dims": (*array.dims, "p"), "shape": (*array.shape, 2)}
+    wide = replace(array, **more, chunks=(*array.chunks, 2))
+    cut = replace(array, **more, chunks=(*array.chunks, 1))
     for path, arrays, coordinates in (
         ("grid/../up", (array,), {}),
         ("elsewhere", (array,), {}),
@@ -204,11 +208,42 @@ def test_a_layout_that_cannot_be_stored_is_refused() -> None:
         ("grid/a", (array, array), {}),
         ("grid/a", (array,), {"a": (np.arange(4.0), {})}),
         ("grid/a", (array,), {"b": (np.arange(3.0), {})}),
+        ("toys/a", (array, cut), {}),
+        ("toys/a", (array, wide), {"p": (np.arange(3.0), {})}),
+        ("toys/a", (array, replace(wide, name="p")), {}),
     ):
         with pytest.raises(SpecificationError):
             GroupLayout(path, arrays, coordinates)
     with pytest.raises(SpecificationError, match="JSON"):
         StoreLayout((GroupLayout("grid/a", (array,)),), {"x": float("nan")}, IDENTITY)
+
+
+def test_an_array_with_a_further_axis_is_whole_in_every_chunk(tmp_path: Path) -> None:
+    """One more axis than its group: written, read, checked and computed anew with its unit."""
+    plain = ArrayLayout("p_value", ("mass", "coupling"), (3, 4), (2, 3), "float64")
+    wide = ArrayLayout("quantile", (*plain.dims, "probability"), (3, 4, 5), (2, 3, 5), "float64")
+    axes = {"probability": (np.linspace(0.1, 0.9, 5), {"units": "1"})}
+    group = GroupLayout("toys/darwin-nr", (plain, wide), axes)
+    assert (group.dims, group.units) == (("mass", "coupling"), 4)
+    assert (group.nbytes, group.unit_bytes) == (12 * 6 * 8, 6 * 6 * 8)
+    store = create_store(tmp_path / "a.zarr", StoreLayout((group,), {}, IDENTITY), {})
+    values = np.arange(60.0).reshape(3, 4, 5)
+
+    def numbers(_: str, index: tuple[slice, ...]) -> dict[str, np.ndarray]:
+        return {"p_value": values[index][..., 0].copy(), "quantile": values[index].copy()}
+
+    for unit in range(store.units()):
+        store.write_unit(unit, numbers("", store.plan.place(unit).index))
+    tree = open_grid(store.path)["toys/darwin-nr"]
+    np.testing.assert_array_equal(tree["quantile"].values, values)
+    np.testing.assert_array_equal(tree["p_value"].values, values[..., 0])
+    assert tree["quantile"].dims == ("mass", "coupling", "probability")
+    report = verify_store(open_store(store.path), deep=True, evaluate=numbers)
+    assert report.ok
+    assert report.recomputed == 3
+    store.discard([1])
+    with pytest.raises(SpecificationError, match="computed as"):
+        store.write_unit(1, dict.fromkeys(("p_value", "quantile"), values[..., 0]))
 
 
 class TestCreation:

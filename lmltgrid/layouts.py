@@ -1,0 +1,71 @@
+"""The groups of a scan's store: the grid of each experiment, and its pseudo-experiments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lmltgrid import grid, toys
+from lmltgrid.plan import ArrayLayout, GroupLayout
+from lmltgrid.tables.experiment import Experiment
+from lmltgrid.variables import GRID_VARIABLES, TOY_VARIABLES, Variable
+
+Axes = dict[str, NDArray[Any]]
+
+
+def groups(plan: grid.GridPlan) -> tuple[GroupLayout, ...]:
+    """Return all groups of a plan, those of grids first."""
+    drawn = plan.experiments if plan.spec.toys is not None else ()
+    return (
+        *(of_grid(plan, experiment) for experiment in plan.experiments),
+        *(of_toys(plan, experiment) for experiment in drawn),
+    )
+
+
+def of_grid(plan: grid.GridPlan, experiment: Experiment) -> GroupLayout:
+    """Return the group of one experiment's grid."""
+    axes, chunks = plan.coordinates(experiment), plan.chunks(experiment)
+    return GroupLayout(
+        path=f"grid/{experiment.name}",
+        arrays=_arrays(GRID_VARIABLES, axes, chunks, plan.spec.dtype),
+        coordinates=_coordinates(experiment, axes),
+        attrs=grid.attributes(plan, experiment),
+    )
+
+
+def of_toys(plan: grid.GridPlan, experiment: Experiment) -> GroupLayout:
+    """Return the group of one experiment's pseudo-experiments.
+
+    They are float64 whatever the grid is: a p-value is compared with a level.
+    """
+    axes, chunks = plan.toy_coordinates(experiment), plan.toy_chunks(experiment)
+    return GroupLayout(
+        path=f"{toys.GROUP}/{experiment.name}",
+        arrays=_arrays(TOY_VARIABLES, axes, chunks, "float64"),
+        coordinates=_coordinates(experiment, axes),
+        attrs=grid.toy_attributes(plan, experiment),
+    )
+
+
+def _arrays(
+    variables: tuple[Variable, ...], axes: Axes, chunks: tuple[int, ...], dtype: str
+) -> tuple[ArrayLayout, ...]:
+    return tuple(
+        ArrayLayout(
+            name=variable.name,
+            dims=variable.dims,
+            shape=tuple(axes[dim].size for dim in variable.dims),
+            chunks=(*chunks, *(axes[dim].size for dim in variable.more)),
+            dtype=dtype,
+            attrs=variable.attrs,
+        )
+        for variable in variables
+    )
+
+
+def _coordinates(
+    experiment: Experiment, axes: Axes
+) -> dict[str, tuple[NDArray[Any], dict[str, Any]]]:
+    attrs = grid.coordinate_attributes(experiment)
+    return {name: (values, dict(attrs[name])) for name, values in axes.items()}
