@@ -12,8 +12,8 @@ workers=20
 spec=$1
 store=$2
 
-lmltgrid doctor "$(dirname "$store")" # the installation, and the folder for the store
-lmltgrid run "$spec" --dry-run        # points, bytes, memory, core hours
+lmltgrid doctor "$(dirname "$store")" --cluster "$site" # installation, folder, batch system
+lmltgrid run "$spec" --dry-run                          # points, bytes, memory, core hours
 
 # The client waits most of the time; 'nice' leaves the login node to those who type on it.
 exec nice lmltgrid run "$spec" --store "$store" --cluster "$site" --workers "$workers"
