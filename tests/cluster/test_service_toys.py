@@ -28,7 +28,7 @@ def spec(tmp_path, monkeypatch):
     # the picture and the limits at the end of a run take longer than this scan
     monkeypatch.setattr("lmltgrid.summary.summarize", lambda *_: {})
     monkeypatch.setattr("lmltgrid.summary.draw", lambda *_: None)
-    monkeypatch.setattr(toys, "WANTED", 0.002)
+    monkeypatch.setattr(toys, "WANTED", 0.005)
     path = tmp_path / "scan.toml"
     path.write_text(SPEC)
     return path
@@ -38,7 +38,7 @@ def numbers(store):
     with service.open_store(store) as tree:
         return {
             f"{name}/{variable}": tree[f"toys/{name}"][variable].values
-            for name in ("darwin-nr", "cenns610")
+            for name in tree["toys"].children
             for variable in tree[f"toys/{name}"].data_vars
         }
 
@@ -96,6 +96,8 @@ def test_a_damaged_unit_is_mended(spec, tmp_path):
 
 @pytest.mark.cluster
 def test_a_local_cluster_draws_the_same(spec, tmp_path):
+    """Counts alone: fits of bins would be compiled for half a minute in each worker."""
+    spec.write_text(SPEC.replace(', "cenns610"', ""))
     alone = service.run(spec, store=tmp_path / "alone.zarr", quiet=True)
     many = service.run(spec, store=tmp_path / "many.zarr", cluster="local", workers=2, quiet=True)
     assert many.exit_code == 0

@@ -21,6 +21,7 @@ def drawn(factor: float = 1.0, error: float = 0.01, parameters: int = 1) -> xr.D
     quantile = np.broadcast_to(factor * chi2.ppf(wanted, parameters), (*t.shape, 3)).copy()
     axes = ("mass", "coupling")
     charges = {"u": 0.0, "d": 0.0, "e": 0.0, "mu": 1.0, "tau": -1.0}
+    model = {"name": "Lmu-Ltau", "kind": "vector", "mixing": "loop", "charges": charges}
     return xr.Dataset(
         {
             "statistic": (axes, t),
@@ -41,7 +42,7 @@ def drawn(factor: float = 1.0, error: float = 0.01, parameters: int = 1) -> xr.D
         },
         attrs={
             "experiment": "darwin-nr",
-            "models": json.dumps([{"name": "Lmu-Ltau", "mixing": "loop", "charges": charges}]),
+            "models": json.dumps([model]),
             "toys": 1000,
             "seed": 1,
             "levels": list(LEVELS),
