@@ -115,7 +115,8 @@ class _Run:
         self.fresh = deque(np.flatnonzero(self.mine & ~self.before).tolist())
         self.single: deque[int] = deque()  # to be tried again, a call each
         self.suspect: deque[int] = deque()  # to be tried again with no other call in flight
-        self.strikes: Counter[int] = Counter()
+        self.strikes: Counter[int] = Counter()  # failures that are the unit's own
+        self.lost: set[int] = set()  # units that went down with a process
         self.flying: dict[int, tuple[tuple[int, ...], bool]] = {}  # units; whether alone
         self.ending = self.sentence = ""
         self.done = self.bytes = 0
@@ -269,18 +270,21 @@ class _Run:
                 self.done += 1
                 self.bytes += marker.nbytes
                 continue
-            self.strikes[unit] += 1
+            if alone:
+                # whoever dies in company may be innocent
+                self.strikes[unit] += 1
             if alone and self.strikes[unit] > self.retries:
                 text = (
-                    f"its process died {self.strikes[unit]} times, at last with this unit alone "
+                    f"its process died {self.strikes[unit]} times with this unit alone "
                     f"({type(error).__name__}); does it need more memory than it may take?"
                 )
                 lost = {"unit": unit, "type": "WorkerLost", "message": text}
                 self.fail(lost)
-            elif self.strikes[unit] == 1 and not alone and self.retries:
+            elif unit not in self.lost and not alone and self.retries:
                 self.single.append(unit)
             else:
                 self.suspect.append(unit)
+            self.lost.add(unit)
 
     def fail(self, record: dict[str, Any]) -> None:
         """Record that a unit cannot be computed, and go on."""
