@@ -337,7 +337,7 @@ def run_scan(
     reporter: Reporter | None = None,
     *,
     identity: str | None = None,
-    until: datetime | None = None,
+    until: datetime | float | None = None,
     retries: int = 2,
     deadline: float = 600.0,
     shard: Shard | None = None,
@@ -351,7 +351,8 @@ def run_scan(
     identity
         Refuse a store of another scan.
     until
-        Stop at this moment as if by SIGTERM: nothing is lost.
+        Stop at this time of the wall clock, or of `time.monotonic`, which nobody can set, as if by
+        SIGTERM: nothing is lost.
     retries
         How often a unit is tried again whose process died or whose machine refused.
     deadline : s
@@ -398,8 +399,18 @@ def _going_on(store: Store) -> Iterator[None]:
                 store.ledger.go_on()
 
 
+def _reached(until: datetime | float) -> bool:
+    if isinstance(until, datetime):
+        return time.time() >= until.timestamp()
+    return time.monotonic() >= until
+
+
 def _watch(
-    run: _Run, signals: StopSignals, lease: Lease, until: datetime | None, deadline: float
+    run: _Run,
+    signals: StopSignals,
+    lease: Lease,
+    until: datetime | float | None,
+    deadline: float,
 ) -> None:
     """Stop the run if there is reason to."""
     path = run.store.path
@@ -411,8 +422,9 @@ def _watch(
         )
     elif signals.caught is not None:
         run.stop("stopped", f"{path}: stopped by a signal, all that was computed is saved; resume")
-    elif until is not None and time.time() >= until.timestamp():
-        when = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    elif until is not None and _reached(until):
+        end = until if isinstance(until, datetime) else datetime.now(UTC)
+        when = f"{end.astimezone():%Y-%m-%d %H:%M:%S %Z}"
         run.stop("stopped", f"{path}: stopped at {when}, all that was computed is saved; resume")
     elif run.store.ledger.asked_to_stop():
         run.stop(

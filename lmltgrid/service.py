@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lmltgrid import basis, grid, state
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
-from lmltgrid.cluster import choose
+from lmltgrid.cluster import Choice, choose
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import BusyError, SpecificationError, StoppedError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
@@ -40,7 +40,6 @@ from lmltgrid.variables import GRID_DIMS, GRID_VARIABLES
 from lmltgrid.verify import repair_store, verify_store
 
 CREATION: Final = 300.0  # s to wait for the store that another shard creates
-LONGEST: Final = 3e9  # s, a century; a later end is none
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
 
@@ -131,7 +130,8 @@ def run(
     experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
-    until: float | None = None,
+    until: datetime | float | None = None,
+    deadline: float | None = None,
     shard: str | None = None,
     quiet: bool = False,
 ) -> Outcome:
@@ -150,7 +150,9 @@ def run(
         Override ``run.cluster`` and ``run.workers``; a cluster may also be the address of a
         scheduler, a scheduler file or a site file.
     until
-        Stop after so many seconds with everything saved.
+        Stop after so many seconds, or at this time, with everything saved.
+    deadline : s
+        Give up if no unit ends for so long; overrides ``run.deadline_s``.
     shard
         ``k/N``, k from 1 to N: compute every N-th unit only, as a task of a job array does; the
         other shards may run at the same time. The first of them creates the store.
@@ -166,6 +168,7 @@ def run(
     StoppedError
         A SIGTERM arrived before or after the run itself, which it ends with a report.
     """
+    stop = _end(until)
     spec_path, folder = Path(spec_path), None if experiments is None else Path(experiments)
     spec = read_spec(spec_path)
     target = address(store or spec.run.store or f"{spec_path.stem}.zarr")
@@ -175,7 +178,10 @@ def run(
         part = None if shard is None else Shard.parse(shard)
         if not stores.taken(target):
             _create(target, plan, patient=part is not None)
-        report = _compute(target, spec, plan.identity, cluster, workers, until, part, quiet=quiet)
+        chosen = _choose(spec, cluster, workers)
+        report = _compute(
+            target, chosen, stop, deadline or spec.run.deadline_s, plan.identity, part, quiet=quiet
+        )
         report["seconds_in_all"] = time.monotonic() - begun
         return _outcome(target, plan, report, folder)
 
@@ -244,11 +250,13 @@ def resume(
     experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
-    until: float | None = None,
+    until: datetime | float | None = None,
+    deadline: float | None = None,
     shard: str | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Finish the scan of a store; parameters as those of `run`."""
+    stop = _end(until)
     path, folder = address(store), None if experiments is None else Path(experiments)
     spec = _stored_spec(path)
     with _stoppable(path):
@@ -261,7 +269,10 @@ def resume(
                 "resume it with the version that began it, or run the scan into a new store"
             )
         part = None if shard is None else Shard.parse(shard)
-        report = _compute(path, spec, None, cluster, workers, until, part, quiet=quiet)
+        chosen = _choose(spec, cluster, workers)
+        report = _compute(
+            path, chosen, stop, deadline or spec.run.deadline_s, None, part, quiet=quiet
+        )
         return _outcome(path, plan, report, folder)
 
 
@@ -275,28 +286,38 @@ def _stored_plan(path: Address, experiments: Path | None) -> grid.GridPlan | Non
         return None
 
 
+def _end(until: datetime | float | None) -> datetime | float | None:
+    """Return when to stop; seconds count from here, by a clock that nobody can set."""
+    return until if until is None or isinstance(until, datetime) else time.monotonic() + until
+
+
+def _choose(spec: ScanSpec, cluster: str | None, workers: int | None) -> Choice:
+    return choose(cluster or spec.run.cluster, workers or spec.run.workers, spec.run.memory_mb)
+
+
 def _compute(
     path: Address,
-    spec: ScanSpec,
+    chosen: Choice,
+    until: datetime | float | None,
+    deadline: float,
     identity: str | None,
-    cluster_name: str | None,
-    workers: int | None,
-    until: float | None,
     shard: Shard | None,
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    # a time beyond the calendar means never
-    stop = None if until is None else datetime.now(UTC) + timedelta(seconds=min(until, LONGEST))
     evaluator = Evaluator(load_states, evaluate)
-    chosen = choose(
-        cluster_name or spec.run.cluster, workers or spec.run.workers, spec.run.memory_mb
-    )
     with chosen.start() as executor, _reporter(quiet) as reporter:
         if reporter and executor.dashboard:
             reporter.message(f"workers and memory are shown at {executor.dashboard}")
         report = run_scan(
-            path, evaluator, executor, reporter, identity=identity, until=stop, shard=shard
+            path,
+            evaluator,
+            executor,
+            reporter,
+            identity=identity,
+            until=until,
+            deadline=deadline,
+            shard=shard,
         )
     return report.as_dict()
 
