@@ -2,7 +2,8 @@
 
 Everything is timed in this process, in seconds of a core: the moments at a few masses and
 thresholds, the loading of a worker, one chunk by the function that fills all of them, and, on the
-clock, the writing of such chunks into a throw-away store. Samples are spread over the axes, and nothing grows with the number of points.
+clock, the writing of such chunks into a throw-away store. Samples are spread over the axes, and
+nothing grows with the number of points.
 """
 
 from __future__ import annotations

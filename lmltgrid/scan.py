@@ -131,7 +131,8 @@ class _Run:
         self.begin = 0  # ... from this place on
         self.single: deque[int] = deque()  # to be tried again, a call each
         self.suspect: deque[int] = deque()  # to be tried again with no other call in flight
-        self.strikes: Counter[int] = Counter()
+        self.strikes: Counter[int] = Counter()  # failures that are the unit's own
+        self.lost: set[int] = set()  # units that went down with a process
         self.flying: dict[int, tuple[tuple[int, ...], bool]] = {}  # units; whether alone
         self.ending = self.sentence = ""
         self.done = self.bytes = self.failures = 0
@@ -300,10 +301,12 @@ class _Run:
                 self.done += 1
                 self.bytes += marker.nbytes
                 continue
-            self.strikes[unit] += 1
+            if alone:
+                # whoever dies in company may be innocent
+                self.strikes[unit] += 1
             if alone and self.strikes[unit] > self.retries:
                 text = (
-                    f"its process died {self.strikes[unit]} times, at last with this unit alone "
+                    f"its process died {self.strikes[unit]} times with this unit alone "
                     f"({type(error).__name__}); does it need more memory than it may take?"
                 )
                 lost = {"unit": unit, "type": "WorkerLost", "message": text}
@@ -311,10 +314,11 @@ class _Run:
                 continue
             reason = f"lost with their process: {type(error).__name__}"
             self.again.setdefault(reason, []).append(unit)
-            if self.strikes[unit] == 1 and not alone and self.retries:
+            if unit not in self.lost and not alone and self.retries:
                 self.single.append(unit)
             else:
                 self.suspect.append(unit)
+            self.lost.add(unit)
 
     def fail(self, record: dict[str, Any]) -> None:
         """Record that a unit cannot be computed, and go on."""
@@ -366,7 +370,7 @@ def run_scan(
     reporter: Reporter | None = None,
     *,
     identity: str | None = None,
-    until: datetime | None = None,
+    until: datetime | float | None = None,
     retries: int = 2,
     deadline: float = 600.0,
     shard: Shard | None = None,
@@ -380,7 +384,8 @@ def run_scan(
     identity
         Refuse a store of another scan.
     until
-        Stop at this moment as if by SIGTERM: nothing is lost.
+        Stop at this time of the wall clock, or of `time.monotonic`, which nobody can set, as if by
+        SIGTERM: nothing is lost.
     retries
         How often a unit is tried again whose process died or whose machine refused.
     deadline : s
@@ -427,8 +432,18 @@ def _going_on(store: Store) -> Iterator[None]:
                 store.ledger.go_on()
 
 
+def _reached(until: datetime | float) -> bool:
+    if isinstance(until, datetime):
+        return time.time() >= until.timestamp()
+    return time.monotonic() >= until
+
+
 def _watch(
-    run: _Run, signals: StopSignals, lease: Lease, until: datetime | None, deadline: float
+    run: _Run,
+    signals: StopSignals,
+    lease: Lease,
+    until: datetime | float | None,
+    deadline: float,
 ) -> None:
     """Stop the run if there is reason to."""
     path = run.store.path
@@ -440,8 +455,9 @@ def _watch(
         )
     elif signals.caught is not None:
         run.stop("stopped", f"{path}: stopped by a signal, all that was computed is saved; resume")
-    elif until is not None and time.time() >= until.timestamp():
-        when = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    elif until is not None and _reached(until):
+        end = until if isinstance(until, datetime) else datetime.now(UTC)
+        when = f"{end.astimezone():%Y-%m-%d %H:%M:%S %Z}"
         run.stop("stopped", f"{path}: stopped at {when}, all that was computed is saved; resume")
     elif run.store.ledger.asked_to_stop():
         run.stop(

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lmltgrid import basis, grid, layouts, state, toys
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
-from lmltgrid.cluster import choose, dashboard_words
+from lmltgrid.cluster import Choice, choose, dashboard_words
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import BusyError, SpecificationError, StoppedError
 from lmltgrid.plan import StoreLayout, layout_bytes
@@ -38,8 +38,8 @@ from lmltgrid.storage import Address, address
 from lmltgrid.tables import models
 from lmltgrid.verify import repair_store, verify_store
 
-CREATION: Final = 300.0  # s to wait for the store that another shard creates
 LONGEST: Final = 3e9  # s, a century; a later end is none
+CREATION: Final = 300.0  # s to wait for the store that another shard creates
 PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
 
@@ -103,7 +103,8 @@ def run(
     experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
-    until: float | None = None,
+    until: datetime | float | None = None,
+    deadline: float | None = None,
     shard: str | None = None,
     log: str | Path | None = None,
     quiet: bool = False,
@@ -123,7 +124,9 @@ def run(
         Override ``run.cluster`` and ``run.workers``; a cluster may also be the address of a
         scheduler, a scheduler file or a site file.
     until
-        Stop after so many seconds with everything saved.
+        Stop after so many seconds, or at this time, with everything saved.
+    deadline : s
+        Give up if no unit ends for so long; overrides ``run.deadline_s``.
     shard
         ``k/N``, k from 1 to N: compute every N-th unit only, as a task of a job array does; the
         other shards may run at the same time. The first of them creates the store.
@@ -141,6 +144,7 @@ def run(
     StoppedError
         A SIGTERM arrived before or after the run itself, which it ends with a report.
     """
+    stop = _end(until)
     spec_path, folder = Path(spec_path), None if experiments is None else Path(experiments)
     spec = read_spec(spec_path)
     target = address(store or spec.run.store or f"{spec_path.stem}.zarr")
@@ -151,9 +155,8 @@ def run(
         if not stores.taken(target):
             with show_progress(quiet=quiet) as screen:
                 _create(target, plan, Audience(screen, journal), patient=part is not None)
-        report = _compute(
-            target, spec, plan.identity, cluster, workers, until, part, journal, quiet=quiet
-        )
+        chosen, patience = _choose(spec, cluster, workers), deadline or spec.run.deadline_s
+        report = _compute(target, chosen, stop, patience, plan.identity, part, journal, quiet=quiet)
         report["seconds_in_all"] = time.monotonic() - begun
         return _outcome(target, plan, report, folder)
 
@@ -226,12 +229,14 @@ def resume(
     experiments: str | Path | None = None,
     cluster: str | None = None,
     workers: int | None = None,
-    until: float | None = None,
+    until: datetime | float | None = None,
+    deadline: float | None = None,
     shard: str | None = None,
     log: str | Path | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Finish the scan of a store; parameters as those of `run`."""
+    stop = _end(until)
     path, folder = address(store), None if experiments is None else Path(experiments)
     with Journal(log, path) as journal, _stoppable(path):
         spec = _stored_spec(path)
@@ -244,7 +249,8 @@ def resume(
                 "resume it with the version that began it, or run the scan into a new store"
             )
         part = None if shard is None else Shard.parse(shard)
-        report = _compute(path, spec, held, cluster, workers, until, part, journal, quiet=quiet)
+        chosen, patience = _choose(spec, cluster, workers), deadline or spec.run.deadline_s
+        report = _compute(path, chosen, stop, patience, held, part, journal, quiet=quiet)
         return _outcome(path, plan, report, folder)
 
 
@@ -258,36 +264,53 @@ def _stored_plan(path: Address, experiments: Path | None) -> grid.GridPlan | Non
         return None
 
 
+def _end(until: datetime | float | None) -> datetime | float | None:
+    """Return when to stop; seconds count from here, by a clock that nobody can set."""
+    return until if until is None or isinstance(until, datetime) else time.monotonic() + until
+
+
+def _moment(until: datetime | float | None) -> datetime | None:
+    """Return when a run is to stop by the clock of the wall, as well as it can be told now."""
+    if until is None or isinstance(until, datetime):
+        return until
+    return datetime.now(UTC) + timedelta(seconds=min(until - time.monotonic(), LONGEST))
+
+
+def _choose(spec: ScanSpec, cluster: str | None, workers: int | None) -> Choice:
+    return choose(cluster or spec.run.cluster, workers or spec.run.workers, spec.run.memory_mb)
+
+
 def _compute(
     path: Address,
-    spec: ScanSpec,
+    chosen: Choice,
+    until: datetime | float | None,
+    deadline: float,
     identity: str,
-    cluster_name: str | None,
-    workers: int | None,
-    until: float | None,
     shard: Shard | None,
     journal: Journal,
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    # a time beyond the calendar means never
-    stop = None if until is None else datetime.now(UTC) + timedelta(seconds=min(until, LONGEST))
     evaluator = Evaluator(load_states, evaluate)
-    chosen = choose(
-        cluster_name or spec.run.cluster, workers or spec.run.workers, spec.run.memory_mb
-    )
     journal.identity = identity
     with (
         chosen.start() as executor,
         show_progress(quiet=quiet, widget=executor.widget) as screen,
     ):
-        journal.started(executor.name, executor.slots, executor.dashboard, stop)
+        journal.started(executor.name, executor.slots, executor.dashboard, _moment(until))
         reporter = Audience(screen, journal)
         if executor.dashboard:
             words = dashboard_words(executor.dashboard, chosen.name)
             reporter.message(words, "dashboard", address=executor.dashboard)
         report = run_scan(
-            path, evaluator, executor, reporter, identity=identity, until=stop, shard=shard
+            path,
+            evaluator,
+            executor,
+            reporter,
+            identity=identity,
+            until=until,
+            deadline=deadline,
+            shard=shard,
         )
         found = report.as_dict() | {"dashboard": executor.dashboard}
         journal.write("finished", report=found)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
@@ -24,6 +25,21 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def sigterm_exits(sentence: str, code: int) -> Iterator[None]:
+    """Let SIGTERM end the process at once with a sentence, where nothing has to be cleaned up.
+
+    An exception would not do while libraries are imported, which may catch or ignore it.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        os.write(2, f"{sentence}\n".encode())
+        os._exit(code)
+
+    with _sigterm(end):
+        yield
+
+
 class Terminated(BaseException):
     """SIGTERM has arrived; no `Exception`, so that nothing on the way takes it for a failure."""
 
@@ -35,10 +51,17 @@ def sigterm_raises() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         raise Terminated
 
+    with _sigterm(end):
+        yield
+
+
+@contextmanager
+def _sigterm(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let SIGTERM call a handler, unless this thread may not ask for it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:

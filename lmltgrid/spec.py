@@ -225,6 +225,7 @@ class RunSpec(Spec):
     workers: Annotated[Whole, Field(ge=1, le=4096)] | None = None
     memory_mb: Annotated[Whole, Field(ge=400)] = 1000
     chunk_mb: Annotated[Number, Field(ge=0.01, le=64)] = 6.0
+    deadline_s: Annotated[Number, Field(ge=1, le=1e7)] = 600.0
     store: str | None = None
 
 

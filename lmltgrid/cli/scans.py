@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,8 +12,9 @@ from lmltgrid.cli import options
 from lmltgrid.cli.application import Verb
 from lmltgrid.cli.output import say, say_json, size
 from lmltgrid.cli.summary import reading, summary_tables
-from lmltgrid.cli.values import Until
-from lmltgrid.errors import PartialStoreError, VerificationError
+from lmltgrid.cli.values import Duration, Until
+from lmltgrid.errors import PartialStoreError, StoppedError, VerificationError
+from lmltgrid.signals import sigterm_exits
 
 if TYPE_CHECKING:
     from lmltgrid.service import Outcome
@@ -54,6 +56,12 @@ how = options.joined(
         "--until",
         type=Until(),
         help="Stop then with everything saved, and exit code 75; resume goes on.",
+    ),
+    click.option(
+        "--deadline",
+        type=Duration(),
+        help="Give up, with everything saved and exit code 6, when no unit ends for so long. "
+        "[default: as the specification says, 10m]",
     ),
     click.option(
         "--shard",
@@ -102,15 +110,16 @@ def run(*, spec: Path, as_json: bool, dry_run: bool, **asked: Any) -> int:
         from lmltgrid.cli.forecasts import show_forecast
         from lmltgrid.estimate import forecast
 
-        for name in ("until", "shard", "log"):
+        for name in ("until", "deadline", "shard", "log"):
             if asked.pop(name) is not None:
                 raise click.UsageError(f"--{name} belongs to a run; leave it out with --dry-run")
         asked.pop("quiet")
         show_forecast(forecast(spec, **asked), as_json=as_json)
         return 0
-    from lmltgrid import service
+    with _stoppable(spec):
+        from lmltgrid import service
 
-    return _show(service.run(spec, **asked), as_json=as_json)
+        return _show(service.run(spec, **asked), as_json=as_json)
 
 
 @click.command(
@@ -123,9 +132,16 @@ def run(*, spec: Path, as_json: bool, dry_run: bool, **asked: Any) -> int:
 @how
 def resume(*, store: Address, as_json: bool, **asked: Any) -> int:
     """Compute what is missing in STORE; the specification file is not needed."""
-    from lmltgrid import service
+    with _stoppable(store):
+        from lmltgrid import service
 
-    return _show(service.resume(store, **asked), as_json=as_json)
+        return _show(service.resume(store, **asked), as_json=as_json)
+
+
+def _stoppable(what: Address) -> AbstractContextManager[None]:
+    """Heed SIGTERM before and after the service does; its imports take seconds."""
+    text = f"lmltgrid: {what}: stopped by a signal; what was computed is saved, go on by the same"
+    return sigterm_exits(f"{text} command", StoppedError.exit_code)
 
 
 @click.command(

@@ -149,10 +149,34 @@ class Models(Names):
         return found
 
 
-class Until(ParamType):
-    """A time to stop at, as seconds from now: ``45m``, ``1h30m``, ``600``, or ``06:30``."""
+class Duration(ParamType):
+    """A time as ``45m``, ``1h30m`` or, in seconds, ``600``."""
 
     name = "time"
+    advice = "a time such as 45m or 1h30m"
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """Return the form."""
+        return "1h30m"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | datetime:
+        """Return the seconds."""
+        text = str(value).strip().lower()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            text += "s"
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        if "".join(number + unit for number, unit in parts) != text or not seconds > 0.0:
+            self.fail(f"{str(value)!r} is given; give {self.advice}", param, ctx)
+        return seconds
+
+
+class Until(Duration):
+    """A time to stop at: some time from now, or an hour of the day as ``06:30``."""
+
+    advice = "a time from now such as 45m or 1h30m, or an hour such as 06:30"
 
     def get_metavar(self, *_: Any, **__: Any) -> str:
         """Return the two forms."""
@@ -160,23 +184,11 @@ class Until(ParamType):
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds from now."""
-        text = str(value).strip().lower()
-        clock = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
-        if clock:
-            now = datetime.now()  # the clock on the user's wall
-            then = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
-            return ((then - now) % timedelta(days=1)).total_seconds()
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            text += "s"
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
-        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-        if "".join(number + unit for number, unit in parts) != text or not seconds > 0.0:
-            self.fail(
-                f"{str(value)!r} is given; give a time from now such as 45m or 1h30m, "
-                "or an hour such as 06:30",
-                param,
-                ctx,
-            )
-        return seconds
+    ) -> float | datetime:
+        """Return the seconds from now, or the time of the clock on the user's wall."""
+        clock = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", str(value).strip())
+        if not clock:
+            return super().convert(value, param, ctx)
+        now = datetime.now().astimezone()
+        then = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+        return now + (then - now) % timedelta(days=1)

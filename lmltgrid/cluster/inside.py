@@ -1,63 +1,37 @@
-"""Executors without a cluster: the caller's thread, or a few threads of its process."""
+"""Executors without a cluster: a few threads of this process."""
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+from concurrent.futures import Future
 from typing import Any, Self
 
 from lmltgrid.cluster.executor import Call, Executor, Futures, Outcome
 from lmltgrid.errors import SpecificationError
 
-
-class _Inline:
-    """Runs each call in the caller's thread when it is collected."""
-
-    name = "in-process"
-    slots = 1
-    window = 1
-    dashboard = ""
-    widget: Any = None
-
-    def __init__(self) -> None:
-        self._calls: deque[tuple[int, Call, tuple[Any, ...]]] = deque()
-        self._tickets = 0
-
-    def submit(self, function: Call, *args: Any) -> int:
-        self._tickets += 1
-        self._calls.append((self._tickets, function, args))
-        return self._tickets
-
-    def collect(self, timeout: float) -> list[Outcome]:  # noqa: ARG002 - the call is the wait
-        if not self._calls:
-            return []
-        ticket, function, args = self._calls.popleft()
-        try:
-            return [Outcome(ticket, function(*args))]
-        except Exception as error:
-            return [Outcome(ticket, error=error)]
-
-    def tend(self) -> None:
-        """Nothing can be lost."""
-
-    def waiting(self) -> str:
-        return ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.clear()
+_Task = tuple[Future[Any], Call, tuple[Any, ...]]
 
 
 class _Threads(Futures):
-    """A few threads of this process; kernels and compression release the interpreter's lock."""
+    """A few threads of this process; kernels and compression release the interpreter's lock.
+
+    Never the caller's: it has to see signals, and that nothing happens for too long. The threads
+    are daemons, so that a call that hangs does not keep the program from ending.
+    """
 
     def __init__(self, threads: int) -> None:
-        super().__init__("threads", threads)
+        super().__init__("in-process", threads)
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._started = 0
 
     def _start(self, function: Call, args: tuple[Any, ...]) -> Any:
-        return self._pool.submit(function, *args)
+        future: Future[Any] = Future()
+        if self._started < self.slots:
+            self._started += 1
+            threading.Thread(target=_work, args=(self._tasks,), daemon=True).start()
+        self._tasks.put((future, function, args))
+        return future
 
     def _outcome(self, ticket: int, future: Any) -> Outcome:
         error = future.exception()
@@ -67,15 +41,31 @@ class _Threads(Futures):
         """Nothing can be lost."""
 
     def __enter__(self) -> Self:
-        self._pool = ThreadPoolExecutor(self.slots, thread_name_prefix="lmltgrid")
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for future in self._flying.values():
+            future.cancel()
+        self._flying.clear()
+        for _ in range(self._started):
+            self._tasks.put(None)
+        self._started = 0
+
+
+def _work(tasks: queue.SimpleQueue[_Task | None]) -> None:
+    """Run calls, one after the other, until there is none instead of one."""
+    while (task := tasks.get()) is not None:
+        future, function, args = task
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            future.set_result(function(*args))
+        except BaseException as error:
+            future.set_exception(error)
 
 
 def in_process(threads: int = 1) -> Executor:
-    """Return an executor without a cluster: this thread, or a few threads of this process."""
+    """Return an executor without a cluster: one thread or a few of this process."""
     if threads < 1:
         raise SpecificationError(f"in-process: {threads} threads were given; at least 1 is needed")
-    return _Inline() if threads == 1 else _Threads(threads)
+    return _Threads(threads)

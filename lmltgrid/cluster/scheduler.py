@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lmltgrid.cluster.site import Tls
 
-FETCH: Final = 60.0  # s to wait for the small result of a call that has ended
+FETCH: Final = 10.0  # s to wait for the small result of a call that has ended; its worker may die
 REACH: Final = 30.0  # s to wait for an answer of a scheduler
 PATIENCE: Final = 600.0  # s that a running scheduler may be without workers
 

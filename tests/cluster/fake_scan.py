@@ -6,6 +6,7 @@ kills itself does so as often as a test wants.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -155,6 +156,23 @@ def misshapen(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> di
     return arrays | {"n": arrays["n"].astype("f8")}
 
 
+def hungry(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Take ever more memory, slowly enough for whoever watches it."""
+    if index[0].start == BAD:
+        attempt(state, "meal")
+        meal = []
+        for _ in range(40):
+            meal.append(np.ones(5_000_000))  # 40 MB
+            time.sleep(0.1)
+    return plain(state, group, index)
+
+
+def hung(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    if index[0].start == BAD:
+        time.sleep(1e6)
+    return plain(state, group, index)
+
+
 def stuck(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
     if index[0].start == BAD:
         time.sleep(8.0)
@@ -166,12 +184,12 @@ def set_environment(values: dict[str, str]) -> None:
     os.environ.update(values)
 
 
-def patience() -> datetime:
+def patience(seconds: float = PATIENCE) -> datetime:
     """Return when to stop a scan whose bad unit may be tried for ever: its test then fails.
 
     The deadline of a scan would not do: every attempt that ends starts it again.
     """
-    return datetime.now(UTC) + timedelta(seconds=PATIENCE)
+    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def evaluator(evaluate: Any) -> Evaluator:
@@ -183,17 +201,18 @@ def chunk_bytes(store: Store) -> dict[str, bytes]:
     return {name: store.storage.read(name) for name in store.storage.names("grid")}
 
 
-def main() -> None:
-    """Run a scan as a program would: STORE, EVALUATOR, in-process | local."""
+def main(**options: Any) -> None:
+    """Run a scan as a program would, and print its report: STORE, EVALUATOR, in-process | local."""
     path, name, where = sys.argv[1:]
-    executor = cluster.local(2) if where == "local" else cluster.in_process()
+    executor = cluster.local(2, memory_mb=600) if where == "local" else cluster.in_process()
     try:
         with executor, show_progress() as reporter:
             chosen = evaluator(getattr(sys.modules[__name__], name))
-            report = run_scan(path, chosen, executor, reporter)
+            report = run_scan(path, chosen, executor, reporter, **options)
     except LmltgridError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
+    sys.stdout.write(json.dumps(report.as_dict()))
     sys.stderr.write(f"{report.sentence}\n")
     sys.exit(report.exit_code)
 

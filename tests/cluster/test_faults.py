@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import fake_scan
 import pytest
+from ledger_check import agrees
+from scan_programs import ended, start, wait_for_silence, wait_for_units
 
 from lmltgrid import cluster, scan
 from lmltgrid.cluster import Executor
 from lmltgrid.errors import MachineError
 from lmltgrid.lease import Lease
-from lmltgrid.processes import machine_key, process_lives
 from lmltgrid.scan import run_scan
 from lmltgrid.store import Store, status
 from lmltgrid.verify import repair_store, verify_store
@@ -41,28 +39,6 @@ def store(tmp_path: Path) -> Store:
     return fake_scan.make_store(tmp_path)
 
 
-def start(store: Store, name: str, where: str) -> subprocess.Popen[str]:
-    """Start a program that runs a scan, in its own process group as a shell would."""
-    folder = Path(fake_scan.__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
-    command = [sys.executable, "-c", "import fake_scan; fake_scan.main()"]
-    return subprocess.Popen(
-        [*command, str(store.path), name, where],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for_units(store: Store, count: int) -> None:
-    for _ in range(600):
-        if len(list(store.ledger.marked())) >= count:
-            return
-        time.sleep(0.05)
-    pytest.fail("no unit was finished in 30 s")
-
-
 @pytest.mark.cluster
 class TestKilledWorkers:
     def test_a_worker_killed_in_mid_unit_costs_nothing(
@@ -71,8 +47,8 @@ class TestKilledWorkers:
         report = run_scan(store.path, fake_scan.evaluator(fake_scan.torn_once), local)
         assert report.ending == "complete"
         assert fake_scan.attempts(Path(store.attrs["control"]), "kill") == 2
+        agrees(store, report, reference)
         assert fake_scan.chunk_bytes(store) == reference
-        assert verify_store(store, deep=True).ok
 
     def test_a_unit_that_always_kills_is_isolated(
         self, store: Store, local: Executor, reference: dict[str, bytes]
@@ -81,6 +57,7 @@ class TestKilledWorkers:
         report = run_scan(store.path, evaluator, local, retries=1, until=fake_scan.patience())
         assert (report.ending, report.exit_code) == ("partial", 4)
         assert (report.done_now, report.failed) == (11, (fake_scan.BAD,))
+        agrees(store, report, reference)
         record = status(store.path)["failed"][fake_scan.BAD]
         assert record["type"] == "WorkerLost"
         assert record["index"]["exposure"] == [5, 6]
@@ -98,38 +75,6 @@ class TestKilledWorkers:
         assert fake_scan.chunk_bytes(store) == reference
 
 
-def test_a_nanny_that_gave_up_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stays among the cluster's workers, failed, so that scaling alone changes nothing."""
-    monkeypatch.setattr("lmltgrid.cluster.processes.GIVEN_UP", 0.0)
-    closed: list[int] = []
-    scaled: list[int] = []
-
-    async def close() -> None:
-        closed.append(1)
-
-    async def scenario() -> list[int]:
-        executor = cluster.local(2)
-        alive = SimpleNamespace(is_alive=lambda: True)
-        failed = SimpleNamespace(is_alive=lambda: False, close=close)
-        fake = SimpleNamespace(
-            workers={0: alive, 1: failed},
-            worker_spec={},
-            scheduler_info={"workers": {"tcp://a": {"name": 0}}},
-            loop=SimpleNamespace(add_callback=lambda call, *args: call(*args)),
-            scale=scaled.append,
-        )
-        monkeypatch.setattr(executor, "_cluster", fake, raising=False)
-        monkeypatch.setattr(executor, "_client", SimpleNamespace(status="running"), raising=False)
-        executor.tend()
-        assert list(fake.workers) == [0, 1]  # it may only be between two starts
-        executor.tend()
-        await asyncio.sleep(0)
-        return list(fake.workers)
-
-    assert asyncio.run(scenario()) == [0]
-    assert (closed, scaled) == ([1], [2, 2])
-
-
 class TestSignals:
     @pytest.mark.parametrize(
         ("number", "code", "where"),
@@ -145,18 +90,20 @@ class TestSignals:
         program = start(store, "slow", where)
         wait_for_units(store, 2)
         os.killpg(program.pid, number)  # workers too, as a terminal and a queue do
-        errors = program.communicate(timeout=30)[1]
+        report, errors = ended(program)
         assert program.returncode == code, errors
+        agrees(store, report, reference)
         finished = int(store.done().sum())
         assert 2 <= finished < store.units()
         assert fake_scan.attempts(Path(store.attrs["control"]), "slow") == finished
         assert status(store.path)["leases"] == []
-        assert "Traceback" not in errors
-        ended = errors.splitlines()[-1]  # after the run: nothing is left to be aborted
-        assert "all that was computed is saved; resume" in ended
+        last = errors.splitlines()[-1]  # after the run: nothing is left to be aborted
+        assert "all that was computed is saved; resume" in last
         assert ("once more to abort" in errors) == (number is signal.SIGINT)
-        report = run_scan(store.path, PLAIN, cluster.in_process())
-        assert (report.ending, report.done_before) == ("complete", finished)
+        before = list(store.ledger.marked())
+        again = run_scan(store.path, PLAIN, cluster.in_process())
+        assert (again.ending, again.done_before) == ("complete", finished)
+        agrees(store, again, reference, before=before)
         assert fake_scan.chunk_bytes(store) == reference
 
     def test_a_second_ctrl_c_aborts_at_once(self, store: Store) -> None:
@@ -195,17 +142,6 @@ def test_a_run_killed_as_a_whole_is_resumed(
     assert any("that process is dead" in text for text in texts)
     assert any("unit 0" in text and "computed anew" in text for text in texts)
     assert fake_scan.chunk_bytes(store) == reference
-
-
-def wait_for_silence(store: Store) -> None:
-    """Wait until the orphaned workers, which see their parent gone, have ended."""
-    control = Path(store.attrs["control"])
-    workers = {int(pid) for pid in (control / "load").read_text().split()}
-    for _ in range(200):
-        if not any(process_lives(machine_key(), pid) for pid in workers):
-            return
-        time.sleep(0.05)
-    pytest.fail("workers outlived their run by 10 s")
 
 
 class TestDisk:

@@ -188,7 +188,7 @@ def test_a_unit_that_is_tried_again_is_told(store: Store, log: Path) -> None:
     assert observed(store, log, fake_scan.evaluator(fake_scan.moody)).ending == "complete"
     (again,) = events(log, "retry")
     assert (again["units"], again["reason"]) == ([5], "OSError: [Errno 5] Input/output error")
-    assert "threads: 1 unit(s) are tried again (OSError: " in again["message"]
+    assert "in-process: 1 unit(s) are tried again (OSError: " in again["message"]
 
 
 @pytest.mark.cluster

@@ -188,7 +188,7 @@ def test_a_file_in_the_ledger_stops_a_run_from_anywhere(store: Store, executor: 
 
 def test_the_state_is_loaded_once_in_a_process(store: Store, executor: Executor) -> None:
     run_scan(store.path, PLAIN, executor)
-    processes = 1 if executor.name in ("in-process", "threads") else 2
+    processes = 1 if executor.name == "in-process" else 2
     assert fake_scan.attempts(Path(store.attrs["control"]), "load") <= processes
 
 
@@ -201,13 +201,13 @@ def test_many_small_units_travel_in_bundles(tmp_path: Path) -> None:
             calls.append(len(args[-1]))
             return int(super().submit(function, *args))
 
-    assert run_scan(store.path, PLAIN, Counting()).ending == "complete"
+    assert run_scan(store.path, PLAIN, Counting(1)).ending == "complete"
     assert calls[0] == 1
     assert sum(calls) == 400
     assert len(calls) < 100
 
 
-@pytest.mark.parametrize("threads", [2])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_no_progress_ends_loudly(store: Store, threads: int) -> None:
     begun = time.monotonic()
     with cluster.in_process(threads) as executor:
@@ -215,7 +215,7 @@ def test_no_progress_ends_loudly(store: Store, threads: int) -> None:
         report = run_scan(store.path, evaluator, executor, deadline=0.8)
     assert time.monotonic() - begun < 6.0  # the stuck unit lasts 8 s
     assert (report.ending, report.exit_code) == ("machine", 6)
-    with pytest.raises(MachineError, match="no unit ended for 1 s on threads"):
+    with pytest.raises(MachineError, match="no unit ended for 1 s on in-process"):
         report.require()
     assert report.done_now == store.done().sum() > 0
 

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import warnings
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import click
@@ -16,7 +17,7 @@ from cli_calls import POINT, invoke, refused
 
 from lmltgrid import __version__, errors, service
 from lmltgrid.cli import main
-from lmltgrid.cli.values import Models, Numbers, Positive, Until
+from lmltgrid.cli.values import Duration, Models, Numbers, Positive, Until
 
 
 @pytest.mark.parametrize(
@@ -225,6 +226,12 @@ def test_until_as_a_duration(text: str, seconds: float) -> None:
     assert Until().convert(text, None, None) == seconds
 
 
+def test_a_deadline_is_a_duration() -> None:
+    assert Duration().convert("2h", None, None) == 7200.0
+    with pytest.raises(click.BadParameter, match="'06:30' is given; give a time such as 45m"):
+        Duration().convert("06:30", None, None)
+
+
 def test_models_by_name_and_by_charges() -> None:
     """Charges that follow each other are one mediator."""
     for text, names in {
@@ -239,7 +246,11 @@ def test_models_by_name_and_by_charges() -> None:
 
 def test_until_as_an_hour_is_within_a_day() -> None:
     for text in ("06:30", "0:00", "23:59"):
-        assert 0.0 <= Until().convert(text, None, None) <= 86400.0
+        now = datetime.now(UTC)
+        then = Until().convert(text, None, None)
+        assert isinstance(then, datetime)
+        assert now <= then <= now + timedelta(days=1, seconds=5)
+        assert f"{then:%H:%M:%S}" == f"{text:0>5}:00"
 
 
 @pytest.mark.parametrize("text", ["", "0", "-5m", "5x", "25:00", "1h30", "m5", "nan"])

@@ -47,12 +47,13 @@ def test_a_scan_ends_with_the_code_of_its_outcome(
 
     monkeypatch.setattr(service, verb, fake)
     given = ("--cluster", "local", "--workers", "2", "--until", "1h30m", "--log", "log.jsonl")
-    result = invoke(verb, "x", *given)
+    result = invoke(verb, "x", *given, "--deadline", "2h")
     assert result.exit_code == code
     assert f"Scan {ending}: 10 of 10 units (2 were there before), 1 MB" in result.stdout
     assert ("why it ended" in result.stderr) == bool(code)
     assert seen["path"] == Path("x")
-    assert (seen["cluster"], seen["workers"], seen["until"]) == ("local", 2, 5400.0)
+    assert (seen["cluster"], seen["workers"]) == ("local", 2)
+    assert (seen["until"], seen["deadline"]) == (5400.0, 7200.0)
     assert seen["log"] == Path("log.jsonl")
     assert json.loads(invoke(verb, "x", "--json").stdout)["exit_code"] == code
 
