@@ -156,7 +156,7 @@ def test_a_run_whose_processes_do_not_come_back_ends_loudly(
     class Notes:
         def progress(self, *_: object) -> None: ...
 
-        def message(self, text: str) -> None:
+        def message(self, text: str, *_: object, **__: object) -> None:
             texts.append(text)
 
     with (
@@ -218,7 +218,7 @@ def test_a_unit_that_finds_no_memory_in_process_is_isolated(
     record = status(store.path)["failed"][fake_scan.BAD]
     assert record["type"].endswith("MemoryError")
     assert "allocate" in record["message"]
-    assert f"unit {fake_scan.BAD} (grid/fake: exposure" in errors
+    assert f"unit {fake_scan.BAD} of grid/fake failed: " in errors
 
 
 @pytest.mark.parametrize("where", ["in-process", "local"])

@@ -28,7 +28,7 @@ def spec(tmp_path, monkeypatch):
     # the picture and the limits at the end of a run take longer than this scan
     monkeypatch.setattr("lmltgrid.summary.summarize", lambda *_: {})
     monkeypatch.setattr("lmltgrid.summary.draw", lambda *_: None)
-    monkeypatch.setattr(toys, "WANTED", 0.005)
+    monkeypatch.setattr(toys, "WANTED", 0.003)
     path = tmp_path / "scan.toml"
     path.write_text(SPEC)
     return path
