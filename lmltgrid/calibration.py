@@ -1,7 +1,7 @@
 """What one experiment of a scan costs, measured on small samples of its axes.
 
 Everything is timed in this process, in seconds of a core: the moments at a few masses and
-thresholds, the loading of a worker, one chunk by the function that fills all of them, and, on the
+thresholds, the loading of a worker, one chunk by the function that fills all of them; and, on the
 clock, the writing of such chunks into a throw-away store. Samples are spread over the axes, and
 nothing grows with the number of points.
 """

@@ -101,6 +101,12 @@ def read_table(name: str, columns: tuple[str, ...]) -> Table:
     return parse_table(read_bytes(name), columns, f"data/{name}")
 
 
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return a user's file, or of a larger one its first ``most`` + 1 bytes: devices never end."""
+    with path.open("rb") as file:
+        return file.read(most + 1)
+
+
 def read_toml(name: str) -> dict[str, Any]:
     """Return the content of the shipped TOML file ``name``."""
     return parse_toml(read_bytes(name), f"data/{name}")

@@ -17,6 +17,7 @@ from typing import Any, Final
 from lmltgrid import grid, layouts, toy_calibration
 from lmltgrid.calibration import Sample, measure
 from lmltgrid.cluster import Choice, choose
+from lmltgrid.ledger import PER_FOLDER
 from lmltgrid.plan import GroupLayout
 from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.storage import Address, address, storage_of
@@ -40,6 +41,8 @@ class Part:
         Lengths of the grid and of a chunk, by dimension.
     points, chunks, nbytes
         How many; the bytes of all variables before compression.
+    files
+        Files and folders of all chunks and markers: what the quota of a file system counts.
     chunk_nbytes
         Of all variables of one chunk.
     stored_nbytes
@@ -57,6 +60,7 @@ class Part:
     chunk: dict[str, int]
     points: int
     chunks: int
+    files: int
     nbytes: int
     chunk_nbytes: int
     stored_nbytes: int
@@ -83,7 +87,7 @@ class Forecast:
         The digest that tells two scans apart.
     parts
         One for each experiment.
-    points, chunks, nbytes, stored_nbytes, moments_nbytes
+    points, chunks, files, nbytes, stored_nbytes, moments_nbytes
         Sums over experiments. Bytes are before compression, but for ``stored_nbytes``.
     cluster, workers
         Where it would be computed, and by how many.
@@ -119,6 +123,7 @@ class Forecast:
     parts: tuple[Part, ...]
     points: int
     chunks: int
+    files: int
     nbytes: int
     stored_nbytes: int
     moments_nbytes: int
@@ -137,13 +142,25 @@ class Forecast:
     warnings: tuple[str, ...]
 
     @property
+    def stored_nbytes_per_second(self) -> float:
+        """What the file system must take, if it is not to limit the scan."""
+        return self.stored_nbytes / max(self.seconds, 1e-9)
+
+    @property
+    def files_per_second(self) -> float:
+        """Files and folders that it must make in a second then."""
+        return self.files / max(self.seconds, 1e-9)
+
+    @property
     def core_hours(self) -> float:
         """Hours of one core."""
         return self.core_seconds / HOUR
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, as JSON."""
-        return asdict(self) | {"store": str(self.store), "core_hours": self.core_hours}
+        rates = ("core_hours", "stored_nbytes_per_second", "files_per_second")
+        own = {name: getattr(self, name) for name in rates}
+        return asdict(self) | {"store": str(self.store)} | own
 
 
 def forecast(
@@ -229,6 +246,7 @@ def _part(group: GroupLayout, sample: Sample) -> Part:
         chunk=dict(zip(group.dims, chunk, strict=True)),
         points=prod(shape),
         chunks=group.units,
+        files=_files(group),
         nbytes=group.nbytes,
         chunk_nbytes=group.unit_bytes,
         stored_nbytes=int(sample.stored_nbytes * share),
@@ -240,6 +258,12 @@ def _part(group: GroupLayout, sample: Sample) -> Part:
         startup_seconds=sample.startup_seconds,
         chunks_seconds=seconds * share,
     )
+
+
+def _files(group: GroupLayout) -> int:
+    """Return files and folders of chunks, a level for each axis, and of their markers."""
+    levels = sum(prod(group.counts[:axis]) for axis in range(len(group.counts) + 1))
+    return len(group.arrays) * levels + group.units + -(-group.units // PER_FOLDER)
 
 
 def _summed(
@@ -270,6 +294,7 @@ def _summed(
         parts=parts,
         points=total("points"),
         chunks=total("chunks"),
+        files=total("files"),
         nbytes=nbytes,
         stored_nbytes=total("stored_nbytes"),
         moments_nbytes=total("moments_nbytes"),

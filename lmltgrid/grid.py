@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lmltgrid import basis, datafiles, minima, toys
 from lmltgrid.errors import MachineError, SpecificationError
+from lmltgrid.plan import require_few
 from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.state import GridState, evaluate, make_state
 from lmltgrid.tables import models, oscillation, solar
@@ -100,6 +101,17 @@ class GridPlan:
         exposure = min(n_exposure, max(wanted // (mass * n_coupling), 1))
         threshold = min(n_threshold, max(wanted // (mass * n_coupling * exposure), 1))
         return (1, 1, 1, threshold, exposure, mass, n_coupling)
+
+    def units(self, experiment: Experiment) -> int:
+        """Return the number of chunks of one experiment's grid, pseudo-experiments included."""
+        shape = self.shape(experiment)
+        kinds = [self.chunks(experiment)]
+        if self.spec.toys is not None:
+            kinds.append(self.toy_chunks(experiment))
+        return sum(
+            prod(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+            for chunks in kinds
+        )
 
     def toy_coordinates(self, experiment: Experiment) -> dict[str, NDArray[Any]]:
         """Return the axes of one experiment's pseudo-experiments: those of its grid, and more."""
@@ -214,6 +226,7 @@ def make_plan(spec: ScanSpec, *, experiments: Path | None = None, where: str = "
                 f"{where}: couplings: 'radiative' is given with {experiment.name}; AC22 has none "
                 "for nu_tau of the Sun; choose another, or take the experiment out"
             )
+    require_few(sum(plan.units(experiment) for experiment in plan.experiments), where)
     _check_memory(plan)
     return plan
 

@@ -18,6 +18,8 @@ from lmltgrid.storage import Address, Storage
 
 FOLDER = "_ledger"
 STOP = f"{FOLDER}/stop"
+RECORD_BYTES = 2**20  # of a marker or the record of a failure: more is none
+JSON_BYTES = 2**26  # of another file of a store: its plan, its metadata
 PER_FOLDER = 1000  # markers in one sub-folder: directories stay short on shared file systems
 
 
@@ -70,7 +72,8 @@ class Ledger:
 
     def markers_of(self, units: Iterable[int]) -> Iterator[tuple[int, Marker | None]]:
         """Iterate over some units and their markers, `None` for one missing or unreadable."""
-        for name, content in self.storage.read_each(_name("done", unit) for unit in units):
+        names = (_name("done", unit) for unit in units)
+        for name, content in self.storage.read_each(names, RECORD_BYTES):
             unit = _unit_of("done", name)
             assert unit is not None  # noqa: S101 - the name was made of one
             yield unit, _marker(parsed(content), unit)
@@ -102,7 +105,9 @@ class Ledger:
     def failures(self) -> dict[int, dict[str, Any]]:
         """Return the records of units that failed; they may be finished since."""
         units = {name: unit for unit, name in self._numbered("failed")}
-        return {units[n]: parsed(text) or {} for n, text in self.storage.read_each(units)}
+        return {
+            units[n]: parsed(text) or {} for n, text in self.storage.read_each(units, RECORD_BYTES)
+        }
 
     @property
     def stop_file(self) -> Address:
@@ -160,7 +165,7 @@ def _marker(content: dict[str, Any] | None, unit: int) -> Marker | None:
     try:
         chunks = {str(k): (int(size), int(crc)) for k, (size, crc) in content["chunks"].items()}
         return Marker(**content | {"chunks": chunks})
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
@@ -200,7 +205,7 @@ def read_json(storage: Storage, name: str) -> dict[str, Any] | None:
         Nobody can say what is there.
     """
     try:
-        return parsed(storage.read(name))
+        return parsed(storage.read(name, JSON_BYTES))
     except OSError as error:
         return parsed(error)
 
@@ -213,6 +218,6 @@ def parsed(content: bytes | OSError) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

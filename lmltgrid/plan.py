@@ -26,6 +26,8 @@ from lmltgrid.storage import Storage
 
 FORMAT_VERSION = 1
 PLAN = f"{FOLDER}/plan.json"
+MAX_CHUNK = 2**28  # points; a worker holds a chunk in memory
+MAX_UNITS = 10**8  # of all groups; a run holds a bitmap of them, and each is files on a disk
 DTYPES = ("float32", "float64")  # what is missing reads as NaN
 
 _GROUP = re.compile(r"(grid|toys)/[A-Za-z0-9][\w.+@-]*")
@@ -57,6 +59,11 @@ class ArrayLayout:
             raise SpecificationError(
                 f"{where}: chunks {self.chunks} of shape {self.shape}; "
                 "a chunk length lies between 1 and the length of its axis"
+            )
+        if math.prod(self.chunks) > MAX_CHUNK:
+            raise SpecificationError(
+                f"{where}: chunks {self.chunks} of {math.prod(self.chunks)} points; at most "
+                f"{MAX_CHUNK} fit a worker; lower run.chunk_mb"
             )
         if self.dtype not in DTYPES:
             raise SpecificationError(f"{where}: dtype {self.dtype!r}; allowed: {', '.join(DTYPES)}")
@@ -156,10 +163,26 @@ class StoreLayout:
         """Refuse groups of one name, and attributes that JSON cannot hold."""
         if not self.groups or len({group.path for group in self.groups}) != len(self.groups):
             raise SpecificationError("store: its groups need different names, and at least one")
+        require_few(sum(group.units for group in self.groups), "store")
         try:
             json.dumps(self.attrs, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise SpecificationError(f"store: attributes must be JSON, but {error}") from None
+
+
+def require_few(units: int, where: str) -> None:
+    """Refuse more chunks than a store may have.
+
+    Raises
+    ------
+    SpecificationError
+        With both numbers.
+    """
+    if units > MAX_UNITS:
+        raise SpecificationError(
+            f"{where}: {units:.3g} chunks; at most {MAX_UNITS:.0e} are allowed; raise "
+            "run.chunk_mb, take fewer points, or divide the scan into several"
+        )
 
 
 def layout_bytes(layout: StoreLayout) -> int:
@@ -205,6 +228,10 @@ class Plan:
     created: str
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     format: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse what would not fit in memory: a plan may come from somebody else."""
+        require_few(self.units, "plan")
 
     @property
     def units(self) -> int:
@@ -271,7 +298,7 @@ class Plan:
                 token=str(content["token"]),
                 format=int(content["format"]),
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise VerificationError(damaged.format(f"{type(error).__name__}: {error}")) from None
 
 

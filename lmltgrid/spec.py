@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from lmltgrid.complaints import MODEL_PATTERN, NAME_PATTERN, SUM_PATTERN, sentence, shown
-from lmltgrid.datafiles import parse_toml
+from lmltgrid.datafiles import parse_toml, read_bounded
 from lmltgrid.errors import SpecificationError
 
 MAX_AXIS = 100_000  # points on one axis
@@ -301,8 +301,8 @@ def read_spec(path: Path) -> ScanSpec:
         The file cannot be read, is not TOML, or says something that is not allowed.
     """
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= MAX_SPEC_BYTES else b""
+        content = read_bounded(path, MAX_SPEC_BYTES)
+        size = max(path.stat().st_size, len(content))
     except OSError as error:
         raise SpecificationError(
             f"{path}: the specification cannot be read ({error.strerror}); check the path"

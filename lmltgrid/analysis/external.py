@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
-from lmltgrid.datafiles import parse_table
+from lmltgrid.datafiles import MAX_TABLE_BYTES, parse_table, read_bounded
 from lmltgrid.errors import MachineError, SpecificationError
 
 Array = NDArray[np.float64]
@@ -29,7 +29,7 @@ def read_plane(path: Path, masses: Array, g: Array) -> Array:
         It is not a full grid, or does not cover the axes.
     """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, MAX_TABLE_BYTES)
     except OSError as error:
         raise MachineError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     table = parse_table(content, COLUMNS, str(path))

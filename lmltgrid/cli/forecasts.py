@@ -52,9 +52,11 @@ def _parts(found: Forecast) -> Table:
 
 
 def _costs(found: Forecast) -> Table:
+    rate, made = int(found.stored_nbytes_per_second), number(found.files_per_second, 3)
     rows = [
         ("points", number(float(found.points), 4)),
         ("chunks", str(found.chunks)),
+        ("files and folders", str(found.files)),
         ("bytes before compression", size(found.nbytes)),
         ("... compressed, about", size(found.stored_nbytes)),
         ("... free at the store's place", _room(found.free_nbytes)),
@@ -69,6 +71,7 @@ def _costs(found: Forecast) -> Table:
             f"{number(found.core_seconds, 4)} s = {number(found.core_hours, 3)} h",
         ),
         (f"on the clock, {found.workers} worker(s), {found.cluster}", _seconds(found.seconds)),
+        ("... if the file system takes each second", f"{size(rate)}, {made} files"),
     ]
     return Table("Forecast", ("what", "how much"), rows, frozenset({0}))
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from lmltgrid.cluster.executor import Call, Executor, Futures, Outcome
+from lmltgrid.datafiles import read_bounded
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.signals import signals_blocked
+from lmltgrid.spec import MAX_SPEC_BYTES
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -252,7 +254,7 @@ def address_of(path: Path) -> str:
     """
     content: Any = None
     with suppress(OSError, ValueError):
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bounded(path, MAX_SPEC_BYTES))
     address = content.get("address") if isinstance(content, dict) else None
     if not isinstance(address, str):
         raise MachineError(

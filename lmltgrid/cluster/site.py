@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from lmltgrid.complaints import shown
-from lmltgrid.datafiles import parse_toml
+from lmltgrid.datafiles import parse_toml, read_bounded
 from lmltgrid.errors import SpecificationError
 from lmltgrid.spec import MAX_SPEC_BYTES, S, Spec, Whole, validate
 
@@ -167,8 +167,7 @@ def read_site(path: Path) -> BatchSite | SchedulerSite:
         The file cannot be read, is not TOML, or says something that is not allowed.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_SPEC_BYTES + 1)
+        text = read_bounded(path, MAX_SPEC_BYTES)
     except OSError as error:
         raise SpecificationError(
             f"{path}: the site file cannot be read ({error.strerror}); check the path"

@@ -47,10 +47,12 @@ class Storage(Protocol):
     def at(self, name: str) -> Address:
         """Return the address of a file, for messages."""
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """Return the content of a file; raise `OSError` for one of more than ``most`` bytes."""
 
-    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
+    def read_each(
+        self, names: Iterable[str], most: int | None = None
+    ) -> Iterator[tuple[str, bytes | OSError]]:
         """Iterate over files and their contents, in any order; many may be on their way at once.
 
         A file that cannot be read comes with its error; `ConnectionError` is raised.

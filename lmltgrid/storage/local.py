@@ -34,16 +34,20 @@ class LocalStorage:
         """Return the path of a file."""
         return self.path / name
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """Return the content of a file."""
         with open(f"{self.path}/{name}", "rb") as file:  # a path costs as much as the reading
+            if most is not None and os.fstat(file.fileno()).st_size > most:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             return file.read()
 
-    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
+    def read_each(
+        self, names: Iterable[str], most: int | None = None
+    ) -> Iterator[tuple[str, bytes | OSError]]:
         """Iterate over files and their contents."""
         for name in names:
             try:
-                yield name, self.read(name)
+                yield name, self.read(name, most)
             except OSError as error:
                 yield name, error
 

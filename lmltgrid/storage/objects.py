@@ -7,10 +7,13 @@ change one that has changed since: the server sees to it.
 
 from __future__ import annotations
 
+import errno
+import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,32 +46,39 @@ class ObjectStorage:
         """Return the address of an object."""
         return f"{self.path}/{name}"
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """Return the content of an object."""
-        return self._get(name)[0]
+        return self._get(name, most)[0]
 
-    def read_each(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | OSError]]:
+    def read_each(
+        self, names: Iterable[str], most: int | None = None
+    ) -> Iterator[tuple[str, bytes | OSError]]:
         """Iterate over objects, many of which are on their way at once."""
-        return _each(self._read_or_error, names)
+        return _each(partial(self._read_or_error, most=most), names)
 
-    def _read_or_error(self, name: str) -> bytes | OSError:
+    def _read_or_error(self, name: str, most: int | None) -> bytes | OSError:
         try:
-            return self.read(name)
+            return self.read(name, most)
         except ConnectionError:
             raise
         except OSError as error:
             return error
 
-    def _get(self, name: str) -> tuple[bytes, str]:
+    def _get(self, name: str, most: int | None = None) -> tuple[bytes, str]:
         """Return content and version."""
         import obstore
 
-        def get() -> tuple[bytes, str]:
+        def get() -> tuple[bytes, str] | None:
             answer = obstore.get(self.server.client, name)
             version = _version(answer.meta)  # first: old versions of obstore keep one of them
+            if most is not None and answer.meta["size"] > most:
+                return None
             return bytes(answer.bytes()), version
 
-        return self.server.ask(get)
+        found = self.server.ask(get)
+        if found is None:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return found
 
     def tail(self, name: str, count: int) -> tuple[int, bytes]:
         """Return the size of an object and its last bytes, by one request."""

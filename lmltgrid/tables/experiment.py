@@ -248,7 +248,7 @@ def _read_user_file(folder: Path, file: str) -> bytes:
                 f"{path}: {path.stat().st_size} bytes; {datafiles.MAX_TABLE_BYTES} are allowed; "
                 "tabulate it coarser"
             )
-        return path.read_bytes()
+        return datafiles.read_bounded(path, datafiles.MAX_TABLE_BYTES)
     except FileNotFoundError:
         raise SpecificationError(
             f"{path}: there is no such file; put it beside its experiment file, or correct the name"

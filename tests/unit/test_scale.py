@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from sample_store import fill, layout, numbers
 from lmltgrid import store as stores
 from lmltgrid import verify
 from lmltgrid.bundle import Evaluator
-from lmltgrid.cluster import in_process
+from lmltgrid.cluster import in_process, read_site
+from lmltgrid.errors import SpecificationError, VerificationError
+from lmltgrid.grid import make_plan
+from lmltgrid.ledger import RECORD_BYTES
 from lmltgrid.plan import PLAN
 from lmltgrid.scan import LARGEST, bundle_size, run_scan
 from lmltgrid.shard import Shard
+from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.storage import LocalStorage
 
 
@@ -43,9 +47,9 @@ class Counted:
         self.together: list[int] = []
         read, sizes_of = LocalStorage.read, LocalStorage.sizes_of
 
-        def counting_read(storage: LocalStorage, name: str) -> bytes:
+        def counting_read(storage: LocalStorage, name: str, most: int | None = None) -> bytes:
             self.read[name] += 1
-            return read(storage, name)
+            return read(storage, name, most)
 
         def counting_sizes(
             storage: LocalStorage, names: Iterable[str]
@@ -154,3 +158,68 @@ def test_bundles_last_but_all_workers_finish_together() -> None:
         left -= bundle_size(left, 2, 0.002)
         calls += 1
     assert calls <= 8
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("shape", 0), 10**9),  # 1e9 x ... chunks of one point
+        (("shape", 0), -5),
+        (("chunks", 1), 0),
+        (("shape", 2), 1e999),
+        (("shape", 2), "1" * 5000),
+    ],
+)
+def test_a_plan_that_says_the_impossible_is_refused(
+    store: stores.Store, path: tuple[str, int], value: object
+) -> None:
+    file = store.path / PLAN
+    plan = json.loads(file.read_bytes())
+    for array in plan["groups"][0]["arrays"]:
+        array[path[0]][path[1]] = value
+    file.write_text(json.dumps(plan))
+    with pytest.raises(VerificationError, match="the plan of the store is damaged"):
+        stores.open_store(store.path)
+
+
+def test_more_chunks_than_a_store_may_have_are_refused() -> None:
+    with pytest.raises(SpecificationError, match=r"^store: 1e\+12 chunks; at most 1e\+08 are"):
+        layout((10**6, 10**6, 1), (1, 1, 1))
+    with pytest.raises(SpecificationError, match="points; at most 268435456 fit a worker"):
+        layout((10**5, 10**5, 1), (10**5, 10**5, 1))
+
+
+def test_a_scan_of_too_many_chunks_is_refused_before_anything_is_computed() -> None:
+    def axis(num: int) -> dict[str, Any]:
+        return {"log": {"start": 1e-3, "stop": 1, "num": num}}
+
+    content = {
+        "models": ["Lmu"],
+        "experiments": ["darwin-nr"],
+        "mass": axis(10**5),
+        "coupling": axis(10**5),
+        "exposure": axis(10**5),
+    }
+    with pytest.raises(SpecificationError, match=r"scan: 6.67e\+08 chunks; .* raise run.chunk_mb"):
+        make_plan(validate(ScanSpec, content, "scan"))
+
+
+def test_records_that_are_none_are_not_read(anywhere: Path | str) -> None:
+    store = fill(stores.create_store(anywhere, layout(), {}))
+    storage = store.storage
+    marker = "_ledger/done/000000/001.json"
+    storage.write(marker, b" " * RECORD_BYTES + storage.read(marker))
+    storage.write("_ledger/done/000000/002.json", b"[" * 100_000)
+    text = storage.read("_ledger/done/000000/003.json").replace(b'"z":[', b'"z":[1e999,', 1)
+    storage.write("_ledger/done/000000/003.json", text)
+    with pytest.raises(OSError, match="File too large"):
+        storage.read(marker, RECORD_BYTES)
+    assert sorted(verify.verify_store(store).damaged) == [1, 2, 3]
+    assert not store.done()[1:4].any()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no endless file")
+@pytest.mark.parametrize("read", [read_spec, read_site])
+def test_a_file_that_never_ends_is_refused(read: Callable[[Path], object]) -> None:
+    with pytest.raises(SpecificationError, match="1048576"):
+        read(Path("/dev/zero"))
