@@ -133,17 +133,17 @@ def test_processes_that_die_while_they_start_are_replaced(
 def test_processes_that_never_start_end_the_run_loudly(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(processes, "PATIENCE", 8.0)
+    monkeypatch.setattr(processes, "PATIENCE", 15.0)
     monkeypatch.setattr(processes, "START", 2.0)
     with starts_that_fail(tmp_path, monkeypatch) as control:
         control.write_text(f"999 {how}")
         begun = time.monotonic()
         with (
-            pytest.raises(MachineError, match="local: no worker process has started for 8 s"),
+            pytest.raises(MachineError, match="local: no worker process has started for 15 s"),
             cluster.local(2, memory_mb=600),
         ):
             pytest.fail("the cluster has no process")
-    assert time.monotonic() - begun < 40.0
+    assert time.monotonic() - begun < 60.0
     assert int(control.read_text().split()[0]) < 998  # they were started again
 
 
