@@ -129,7 +129,7 @@ class Lease:
             seen = self._storage.state(name)
         except FileNotFoundError:
             return False  # given back in this moment
-        holder = read_json(self._storage, name) or {}
+        holder = self._holder(name)
         silence = self._storage.now() - seen.modified
         who, reason = holder_words(holder), gone(holder, silence)
         dead = process_gone(holder)
@@ -150,6 +150,14 @@ class Lease:
         self.taken_over = True
         self._message(f"{self._where}: taking over from {who}: {reason}")
         return True
+
+    def _holder(self, name: str) -> dict[str, Any]:
+        """Return what a lease says of its holder, who may be about to write that; or nothing."""
+        for _ in range(20):
+            if content := read_json(self._storage, name):
+                return content
+            time.sleep(0.01)
+        return {}
 
     def _moves(self, name: str, seen: State) -> bool:
         """Return whether a heartbeat comes, or the lease goes, while it is watched."""
