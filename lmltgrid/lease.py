@@ -190,7 +190,7 @@ class Lease:
 
 
 class Fence:
-    """What a process that works under a lease looks at before each unit.
+    """What a process that works under a lease looks at before each unit, and before it writes.
 
     A worker may outlive its run, as when its scheduler dies; it must not go on beside the next one.
     """
@@ -204,18 +204,26 @@ class Fence:
 
         Asked more often than the pace of the storage it repeats its last answer, not to stop.
         """
+        content = self._look()
+        return content.get("token") != self._token or bool(content.get("stopping"))
+
+    def lost(self) -> bool:
+        """Return whether the run is over or was replaced, so that nothing may be written."""
+        return bool(self._look().get("token") != self._token)
+
+    def _look(self) -> dict[str, Any]:
+        """Return the content of the lease, empty if there is none; ours where nobody can say."""
+        unchanged = {"token": self._token}
         if time.monotonic() - self._looked < self._storage.pace:
-            return False
+            return unchanged
         self._looked = time.monotonic()
         try:
             content = parsed(self._storage.read(self._name))
         except FileNotFoundError:
-            return True
+            return {}
         except OSError:
-            return False  # a file system that stutters
-        if content is None:
-            return False
-        return content.get("token") != self._token or bool(content.get("stopping"))
+            return unchanged  # a file system that stutters
+        return unchanged if content is None else content
 
 
 def held(storage: Storage) -> Iterator[tuple[str, Shard | None]]:
