@@ -97,15 +97,20 @@ def run_bundle(
             if store.is_done(unit):  # by a process that was believed dead
                 result["done"].append(unit)
             else:
-                _run_unit(store, evaluator, state, unit, result)
+                _run_unit(store, evaluator, state, unit, fence, result)
     except OSError as error:  # from the ledger: nobody can say what is done
         result["machine"] = f"{store.path}: it cannot be read ({error.strerror or error})"
     result["seconds"] = time.perf_counter() - start
     return result
 
 
-def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result: Bundle) -> None:
-    """Compute and write one unit, and enter into ``result`` how that ended."""
+def _run_unit(
+    store: Store, evaluator: Evaluator, state: Any, unit: int, fence: Fence, result: Bundle
+) -> None:
+    """Compute and write one unit, and enter into ``result`` how that ended.
+
+    Nothing is entered if the run was replaced while its process computed, or slept.
+    """
     place = store.plan.place(unit)
     start = time.perf_counter()
     writing = False
@@ -113,6 +118,8 @@ def _run_unit(store: Store, evaluator: Evaluator, state: Any, unit: int, result:
         arrays = evaluator.evaluate(state, place.group.path, place.index)
         if store.is_done(unit):  # by a process that was retired while it computed
             result["done"].append(unit)
+            return
+        if fence.lost():
             return
         writing = True
         marker = store.write_unit(unit, arrays, time.perf_counter() - start)

@@ -136,7 +136,7 @@ class Lease:
             seen = self._storage.state(name)
         except FileNotFoundError:
             return False  # given back in this moment
-        holder = read_json(self._storage, name) or {}
+        holder = self._holder(name)
         silence = self._storage.now() - seen.modified
         who, reason = holder_words(holder), gone(holder, silence)
         dead = process_gone(holder)
@@ -157,6 +157,14 @@ class Lease:
         self.taken_over = True
         self._message(f"{self._where}: taking over from {who}: {reason}")
         return True
+
+    def _holder(self, name: str) -> dict[str, Any]:
+        """Return what a lease says of its holder, who may be about to write that; or nothing."""
+        for _ in range(20):
+            if content := read_json(self._storage, name):
+                return content
+            time.sleep(0.01)
+        return {}
 
     def _moves(self, name: str, seen: State) -> bool:
         """Return whether a heartbeat comes, or the lease goes, while it is watched."""
@@ -189,7 +197,7 @@ class Lease:
 
 
 class Fence:
-    """What a process that works under a lease looks at before each unit.
+    """What a process that works under a lease looks at before each unit, and before it writes.
 
     A worker may outlive its run, as when its scheduler dies; it must not go on beside the next one.
     """
@@ -203,18 +211,26 @@ class Fence:
 
         Asked more often than the pace of the storage it repeats its last answer, not to stop.
         """
+        content = self._look()
+        return content.get("token") != self._token or bool(content.get("stopping"))
+
+    def lost(self) -> bool:
+        """Return whether the run is over or was replaced, so that nothing may be written."""
+        return bool(self._look().get("token") != self._token)
+
+    def _look(self) -> dict[str, Any]:
+        """Return the content of the lease, empty if there is none; ours where nobody can say."""
+        unchanged = {"token": self._token}
         if time.monotonic() - self._looked < self._storage.pace:
-            return False
+            return unchanged
         self._looked = time.monotonic()
         try:
             content = parsed(self._storage.read(self._name))
         except FileNotFoundError:
-            return True
+            return {}
         except OSError:
-            return False  # a file system that stutters
-        if content is None:
-            return False
-        return content.get("token") != self._token or bool(content.get("stopping"))
+            return unchanged  # a file system that stutters
+        return unchanged if content is None else content
 
 
 def held(storage: Storage) -> Iterator[tuple[str, Shard | None]]:

@@ -256,6 +256,8 @@ class _Run:
 
     def settle(self, outcome: Outcome) -> None:
         """Enter how a call ended."""
+        if outcome.ticket not in self.flying:
+            return  # abandoned, by an outcome that came with it
         units, alone = self.flying.pop(outcome.ticket)
         if outcome.lost:
             self.settle_lost(units, alone, outcome.error)

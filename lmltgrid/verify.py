@@ -68,6 +68,8 @@ def verify_store(
 ) -> VerifyReport:
     """Compare what is stored with its records: sizes, and if ``deep`` every byte.
 
+    The bytes of units are not looked at while files that say how to read them are damaged.
+
     ``evaluate(group, index)`` recomputes ``sample`` finished units, compared bit by bit.
     Nothing is changed; `repair_store` makes a resumed scan compute damaged units anew. Only the
     units of ``shard`` are looked at, if one is given.
@@ -83,13 +85,15 @@ def verify_store(
         report.strays[name] = f"{store.storage.at(name)}: {text}"
     sound = np.zeros(store.units(), dtype=np.bool_)
     markers = store.ledger.markers(shard)
+    # sound chunks cannot be decoded either where the metadata are damaged, and are no damage
+    readable = deep and not report.files
     while some := list(islice(markers, BATCH)):
         known = [(unit, marker) for unit, marker in some if unit < store.units()]
         places = [store.plan.place(unit) for unit, _ in known]
         sizes = dict(store.storage.sizes_of(f for p in places for f in p.files().values()))
         report.finished += len(known)
         for place, (unit, marker) in zip(places, known, strict=True):
-            problem = _unit_problem(store, place, marker, sizes, deep=deep)
+            problem = _unit_problem(store, place, marker, sizes, deep=readable)
             sound[unit] = not problem
             if problem:
                 report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"

@@ -17,6 +17,7 @@ from lmltgrid.storage.interface import Address, State
 
 ABANDONED = 86400.0  # s; a half-created store of an unknown machine is removed after a day
 LINKLESS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # of file systems without links
+SWEPT = 5  # times that a temporary file may be swept away before it is used
 UNFINISHED = (".tmp", ".partial")  # ours and Zarr's, until they are renamed
 
 
@@ -67,8 +68,11 @@ class LocalStorage:
     def create(self, name: str, content: bytes) -> bool:
         """Link a temporary file to its name, which fails if that is taken."""
         path = self._place(name)
-        with _temporary(path, content) as temporary:
-            return _linked(temporary, path, content)
+        for _ in range(SWEPT):
+            # the run that holds the store sweeps temporary files, those of a rival too
+            with _temporary(path, content) as temporary, suppress(FileNotFoundError):
+                return _linked(temporary, path, content)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
     def swap(self, name: str, content: bytes, version: str) -> bool:
         """Rename a file away, which one caller can, look at it, and link another to its name.
@@ -88,9 +92,9 @@ class LocalStorage:
             except FileNotFoundError:
                 return False
             try:
-                if _state(aside.stat()).version == version:
-                    return _linked(temporary, path, content)
-                with suppress(FileExistsError):
+                with suppress(FileExistsError, FileNotFoundError):  # or swept: another was faster
+                    if _state(aside.stat()).version == version:
+                        return _linked(temporary, path, content)
                     os.link(aside, path)  # it was written meanwhile: give it back
                 return False
             finally:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import small_disk
 import xarray as xr
 
 from lmltgrid import cluster
@@ -49,10 +50,10 @@ def make_layout(
     return StoreLayout((GroupLayout("grid/fake", arrays, coordinates),), attrs, "0123456789abcdef")
 
 
-def make_store(folder: Path, name: str = "scan.zarr", **layout: Any) -> Store:
-    """Create a store in a folder, or at a URL, whose evaluators count in the folder."""
-    place = name if "://" in name else folder / name
-    control = folder / f"{name.rpartition('/')[2]}.control"
+def make_store(folder: Path, name: Path | str = "scan.zarr", **layout: Any) -> Store:
+    """Create a store in a folder, or elsewhere, whose evaluators count in the folder."""
+    place = name if "://" in str(name) else folder / name
+    control = folder / f"{str(name).rpartition('/')[2]}.control"
     control.mkdir(parents=True)
     moments = {"fake": xr.Dataset({"rate": ("mass", np.arange(4.0))})}
     return create_store(place, make_layout(control, **layout), moments)
@@ -156,6 +157,16 @@ def misshapen(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> di
     return arrays | {"n": arrays["n"].astype("f8")}
 
 
+def gated(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Wait until this process is let through."""
+    if index[0].start == BAD:
+        attempt(state, "gate")
+        end = time.monotonic() + PATIENCE
+        while not (state["control"] / f"go-{os.getpid()}").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+    return plain(state, group, index)
+
+
 def hungry(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
     """Take ever more memory, slowly enough for whoever watches it."""
     if index[0].start == BAD:
@@ -164,6 +175,21 @@ def hungry(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[
         for _ in range(40):
             meal.append(np.ones(5_000_000))  # 40 MB
             time.sleep(0.1)
+    return plain(state, group, index)
+
+
+def tell(store: Store, what: str, how: str) -> None:
+    """Tell the evaluators how to misbehave."""
+    (Path(store.attrs["control"]) / what).write_text(how)
+
+
+def filling(state: dict[str, Any], group: str, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Fill the disk of the store, but for a few pages, or raise when it is full."""
+    if index[0].start == BAD:
+        pages = (state["control"] / "pages").read_text()
+        small_disk.fill(state["path"].parent, 0 if pages == "raise" else int(pages))
+        if pages == "raise":
+            raise ValueError("no root in this cell")
     return plain(state, group, index)
 
 

@@ -36,8 +36,12 @@ def launch(code: str, *words: str, under: Sequence[str] = ()) -> subprocess.Pope
 def start(
     store: Store, name: str, where: str = "in-process", prelude: str = "", **options: Any
 ) -> subprocess.Popen[str]:
-    """Start a scan with an evaluator of `fake_scan`; ``prelude`` is code to run before."""
-    code = f"import fake_scan\n{prelude}\nfake_scan.main(**{options})"
+    """Start a scan with an evaluator of `fake_scan`; ``prelude`` is code to run before.
+
+    Options of `run_scan` are numbers, or names that the prelude defines.
+    """
+    given = ", ".join(f"{name}={value}" for name, value in options.items())
+    code = f"import fake_scan\n{prelude}\nfake_scan.main({given})"
     return launch(code, str(store.path), name, where)
 
 

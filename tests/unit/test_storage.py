@@ -62,6 +62,22 @@ class TestFiles:
         assert dict(storage.sizes_of([])) == {}
         assert sorted(storage.names()) == sorted([*files, "gridless"])
 
+    def test_a_temporary_file_that_is_swept_away_is_written_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The run that holds a store sweeps it while another one asks for the lease."""
+        storage, real, times = LocalStorage(tmp_path), os.link, [1, 2]
+
+        def link(source: Path, target: Path) -> None:
+            if times and times.pop():
+                storage.sweep()
+            real(source, target)
+
+        monkeypatch.setattr(os, "link", link)
+        assert storage.create("lease", b"mine")
+        assert storage.read("lease") == b"mine"
+        assert list(storage.names()) == ["lease"]
+
     def test_many_files_at_once(self, storage: Storage) -> None:
         names = [f"done/{i:04d}" for i in range(70)]
         for name in names:
