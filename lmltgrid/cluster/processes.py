@@ -35,6 +35,7 @@ class _Local(OwnCluster):
         self._judge(bool(known))
         if len(known) >= self.slots:
             self._absent.clear()
+            self._starting = {}
             return
         # a nanny gives up on a worker that dies while it starts, and the cluster still counts it
         for name, nanny in list(self._cluster.workers.items()):

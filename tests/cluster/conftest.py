@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import dask_programs
 import pytest
+import scan_programs
 
 from lmltgrid import cluster
 
@@ -14,6 +15,7 @@ from lmltgrid import cluster
 def local() -> Iterator[cluster.Executor]:
     """Two processes on this machine; they inherit sys.path, so they find `fake_scan`."""
     with cluster.local(2, memory_mb=600) as executor:
+        scan_programs.wait_for(lambda: len(executor._names()) == 2, "two workers do not come")  # type: ignore[attr-defined]
         yield executor
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import fake_scan
 import pytest
+import scan_programs
 from click.testing import CliRunner
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
@@ -51,6 +52,9 @@ def store(s3_url: str, tmp_path: Path) -> Store:
 def near_server(s3: S3Server, executor: Executor) -> Executor:
     """An executor whose processes have the server's address and credentials."""
     if executor.name == "local":
+        scan_programs.wait_for(
+            lambda: not executor.tend() and len(executor._names()) == 2, "workers"
+        )  # type: ignore[attr-defined,func-returns-value]
         executor._client.run(fake_scan.set_environment, s3.environment)  # type: ignore[attr-defined]
     return executor
 
