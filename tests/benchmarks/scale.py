@@ -7,12 +7,13 @@ of `Store.write_unit` over as many chunks in this process: a time that no other 
 disturbs much. The share of client and scheduler bounds the chunks a second of a whole cluster. Each
 size is timed in turn with its loop, the shortest of several runs each.
 
-    python tests/benchmarks/scale.py [--full] [--folder DIR]
+    python tests/benchmarks/scale.py [--short | --full] [--folder DIR]
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import tempfile
 import time
@@ -150,7 +151,10 @@ def bench_naive(folder: Path, sizes: list[int]) -> None:
     with (
         local(WORKERS) as executor,
         distributed.LocalCluster(
-            n_workers=WORKERS, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+            n_workers=WORKERS,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -189,10 +193,12 @@ def main() -> None:
     """Run both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="100,000 chunks as well, 20 minutes")
+    parser.add_argument("--short", action="store_true", help="up to 1000 chunks, a minute")
     parser.add_argument("--folder", help="where the stores are written; a temporary folder")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lmltgrid-", dir=given.folder) as folder:
-        bench_overhead(Path(folder), [100, 1000, 10_000, *([100_000] if given.full else [])])
+        sizes = [100, 1000, *([] if given.short else [10_000]), *([100_000] if given.full else [])]
+        bench_overhead(Path(folder), sizes)
         bench_naive(Path(folder), [100, 1000])
 
 

@@ -153,6 +153,7 @@ def test_bundles_last_but_all_workers_finish_together() -> None:
     assert bundle_size(100, 10, 0.05) == 5  # the last ones are shared out ...
     assert bundle_size(100, 10, 0.003) == 10  # ... but not into crumbs
     assert bundle_size(3, 10, 0.003) == 3
+    assert bundle_size(10**6, 1000, 0.05) == 100  # one scheduler feeds 1,000 workers
     calls, left = 0, 100
     while left:
         left -= bundle_size(left, 2, 0.002)
