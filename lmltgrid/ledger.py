@@ -56,7 +56,11 @@ class Ledger:
         """Where the records lie."""
         return self.storage.at(FOLDER)
 
-    def marked(self, shard: Shard | None = None) -> Iterator[int]:
+    def marked(self) -> list[int]:
+        """Return the units that have a marker file, readable or not; only names are looked at."""
+        return sorted(self.each_marked())
+
+    def each_marked(self, shard: Shard | None = None) -> Iterator[int]:
         """Iterate over units that have a marker file, readable or not; only names are looked at.
 
         Only the units of ``shard``, if one is given.
@@ -68,7 +72,7 @@ class Ledger:
 
         Only the units of ``shard``, if one is given.
         """
-        return self.markers_of(self.marked(shard))
+        return self.markers_of(self.each_marked(shard))
 
     def markers_of(self, units: Iterable[int]) -> Iterator[tuple[int, Marker | None]]:
         """Iterate over some units and their markers, `None` for one missing or unreadable."""

@@ -235,7 +235,7 @@ class Store:
         A marker appears whole, so its name suffices unless the storage has damaged it.
         """
         bitmap = np.zeros(self.units(), dtype=np.bool_)
-        for unit in self.ledger.marked(shard):
+        for unit in self.ledger.each_marked(shard):
             if unit < bitmap.size:
                 bitmap[unit] = True
         return bitmap

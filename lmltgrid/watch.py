@@ -95,7 +95,7 @@ def watch(path: Address, seconds: float) -> Iterator[Look]:
 def _look(store: Store, meter: Meter) -> Look:
     # the holders first: a run that has ended since has marked all that it will
     holders, stopping = look(store.storage), store.ledger.asked_to_stop()
-    marked = np.sort(np.fromiter(store.ledger.marked(), dtype=np.int64))
+    marked = np.array(store.ledger.marked(), dtype=np.int64)
     marked = marked[marked < store.units()]
     failed = np.setdiff1d(store.ledger.failed(), marked)
     groups, start = {}, 0

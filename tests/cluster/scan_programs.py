@@ -67,7 +67,7 @@ def wait_for(happens: Any, what: str) -> None:
 
 def wait_for_units(store: Store, count: int) -> None:
     """Wait until units are finished."""
-    wait_for(lambda: len(list(store.ledger.marked())) >= count, f"{count} units are not finished")
+    wait_for(lambda: len(store.ledger.marked()) >= count, f"{count} units are not finished")
 
 
 def wait_for_silence(store: Store) -> None:

@@ -93,7 +93,7 @@ def test_a_scheduler_killed_in_mid_scan_ends_the_run_and_nothing_is_lost(
     with dask_programs.scheduler(tmp_path) as (file, program):
 
         def kill() -> None:
-            while not list(store.ledger.marked()):
+            while not store.ledger.marked():
                 time.sleep(0.05)
             os.kill(program.pid, signal.SIGKILL)
 

@@ -100,7 +100,7 @@ class TestSignals:
         last = errors.splitlines()[-1]  # after the run: nothing is left to be aborted
         assert "all that was computed is saved; resume" in last
         assert ("once more to abort" in errors) == (number is signal.SIGINT)
-        before = list(store.ledger.marked())
+        before = store.ledger.marked()
         again = run_scan(store.path, PLAIN, cluster.in_process())
         assert (again.ending, again.done_before) == ("complete", finished)
         agrees(store, again, reference, before=before)

@@ -85,7 +85,7 @@ def test_workers_killed_again_and_again_cost_nothing(
     killer.start()
     rounds = 0
     while not rounds or killer.left:
-        store.discard(list(store.ledger.marked()))
+        store.discard(store.ledger.marked())
         report = run_scan(store.path, SLOW, local, until=fake_scan.patience(10 * kills))
         assert (report.ending, report.failed) == ("complete", ())
         agrees(store, report, reference)

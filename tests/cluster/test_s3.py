@@ -203,7 +203,7 @@ def program(call: str, *arguments: str, **environment: str) -> subprocess.Popen[
 
 def wait_for_units(store: Store, count: int) -> None:
     for _ in range(600):
-        if len(list(store.ledger.marked())) >= count:
+        if len(store.ledger.marked()) >= count:
             return
         time.sleep(0.05)
     pytest.fail("no unit was finished in 30 s")
@@ -296,7 +296,7 @@ class TestKilled:
         assert "resume" in ended
         assert "Traceback" not in errors
         assert SECRET_KEY not in errors
-        finished = len(list(store.ledger.marked()))
+        finished = len(store.ledger.marked())
         assert 2 <= finished < 12
         report = run_scan(store.path, PLAIN, cluster.in_process())
         assert (report.ending, report.done_before) == ("complete", finished)

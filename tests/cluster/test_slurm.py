@@ -148,7 +148,7 @@ class TestWorkers:
         cancelled: list[str] = []
 
         def cancel() -> None:
-            wait_for(lambda: len(list(store.ledger.marked())) >= 10, "units")
+            wait_for(lambda: len(store.ledger.marked()) >= 10, "units")
             cancelled.extend(node.jobs("RUNNING"))
             node.cancel(cancelled[0])
 
@@ -187,7 +187,7 @@ class TestWorkers:
         over = threading.Event()
 
         def cancel() -> None:
-            wait_for(lambda: len(list(store.ledger.marked())) >= 10, "units")
+            wait_for(lambda: len(store.ledger.marked()) >= 10, "units")
             while not over.is_set():
                 if jobs := node.jobs():
                     node.cancel(*jobs)
@@ -295,7 +295,7 @@ class TestExamples:
         store = fake_scan.make_store(tmp_path, "slow.zarr", exposures=480)
         changes = {"--array=1-20": "--array=1-2", "--mem=2000M": "--mem=300M"}
         job = mine.submit("job-array.sbatch", str(store.path), changes, kind="slow")
-        wait_for(lambda: len(list(store.ledger.marked())) >= 4, "units")
+        wait_for(lambda: len(store.ledger.marked()) >= 4, "units")
         node.cancel(job)
         for task in (1, 2):
             assert node.wait(f"{job}_{task}", "CANCELLED")["Restarts"] == "0"
