@@ -51,11 +51,13 @@ def store(s3_url: str, tmp_path: Path) -> Store:
 @pytest.fixture
 def near_server(s3: S3Server, executor: Executor) -> Executor:
     """An executor whose processes have the server's address and credentials."""
-    if executor.name == "local":
+    client = getattr(executor, "_client", None)
+    if client is not None:  # its processes may have been started before the server
         scan_programs.wait_for(
-            lambda: not executor.tend() and len(executor._names()) == 2, "workers"
-        )  # type: ignore[attr-defined,func-returns-value]
-        executor._client.run(fake_scan.set_environment, s3.environment)  # type: ignore[attr-defined]
+            lambda: not executor.tend() and len(client.nthreads()) == 2,  # type: ignore[func-returns-value]
+            "workers",
+        )
+        client.run(fake_scan.set_environment, s3.environment)
     return executor
 
 
