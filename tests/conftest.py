@@ -1,13 +1,23 @@
-"""What tests of several folders share: an S3 server, and places for stores."""
+"""What tests of several folders share: compiled kernels, an S3 server, and places for stores."""
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from s3_server import BUCKET, S3Server, program
+
+# a hundred programs and workers are started; each would compile for ten seconds or more
+if "NUMBA_CACHE_DIR" not in os.environ and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0":
+    _kernels = tempfile.mkdtemp(prefix="lmltgrid-kernels-")
+    os.environ["NUMBA_CACHE_DIR"] = _kernels
+    atexit.register(shutil.rmtree, _kernels, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
