@@ -68,8 +68,8 @@ class BatchSite(Spec):
     walltime
         Of a job, ``HH:MM:SS`` or ``D-HH:MM:SS``.
     margin : s
-        A worker ends by itself so long before the walltime, so that no unit is lost; a new job
-        replaces it.
+        A worker ends by itself so long before the walltime, give or take half of it, and a new job
+        replaces it; the units that it had in flight are computed by others.
     cores
         Of a job; each is a worker.
     memory_mb : 10^6 bytes
