@@ -1,4 +1,4 @@
-"""What happens inside a worker: a call computes and writes a *bundle* of units.
+"""What happens inside a worker: a call computes and writes a *bundle* of units, and of how many.
 
 It answers with a few numbers. The store and the state of the evaluator stay in the process from
 one call to the next.
@@ -21,6 +21,10 @@ from lmltgrid.errors import MachineError
 from lmltgrid.lease import Fence
 from lmltgrid.store import Store, open_store
 
+TARGET = 0.5  # s that a bundle should last
+LARGEST = 256  # units in a bundle
+CALL = 0.005  # s that client and scheduler may take for a call; measured, 3 to 4 ms
+LEAST = 0.03  # s below which a bundle is not divided
 HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -144,3 +148,19 @@ def _run_unit(
 def _hopeless(error: OSError) -> bool:
     """Return whether no other unit could be written either; a server has been waited for."""
     return isinstance(error, ConnectionError) or error.errno in HOPELESS
+
+
+def lasting(pace: float, seconds: float = TARGET) -> int:
+    """Return how many units, of ``pace`` seconds each, last so long; at least one."""
+    return int(min(max(seconds / pace, 1.0), LARGEST)) if pace > 0 else LARGEST
+
+
+def target(slots: int) -> float:
+    """Return how many seconds a bundle should last so that one scheduler can feed all workers."""
+    return max(TARGET, CALL * slots)
+
+
+def bundle_size(untried: int, slots: int, pace: float) -> int:
+    """Return how many units the next call takes: so that calls last, and all finish together."""
+    fair = max(-(-untried // (2 * slots)), lasting(pace, LEAST))
+    return min(fair, lasting(pace, target(slots)), untried)

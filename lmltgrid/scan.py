@@ -15,97 +15,36 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lmltgrid.bundle import Bundle, Evaluator, run_bundle
+from lmltgrid.bundle import (
+    TARGET,
+    Bundle,
+    Evaluator,
+    bundle_size,
+    lasting,
+    run_bundle,
+    target,
+)
 from lmltgrid.cluster import Executor, Outcome
-from lmltgrid.errors import LmltgridError, MachineError, PartialStoreError, StoppedError
+from lmltgrid.errors import MachineError
 from lmltgrid.lease import Lease, held
 from lmltgrid.ledger import failure_words
 from lmltgrid.progress import Message, Meter, Reporter, Silent
+from lmltgrid.report import Report
 from lmltgrid.shard import Shard
 from lmltgrid.signals import StopSignals
 from lmltgrid.store import Store, free_bytes, open_store, reaching
 from lmltgrid.verify import discard_damaged, require_sound, verify_store
 
-TARGET = 0.5  # s that a bundle should last
-CALL = 0.005  # s that client and scheduler may take for a call; measured, 3 to 4 ms
-LEAST = 0.03  # s below which a bundle is not divided
-LARGEST = 256  # units in a bundle
 POLL = 0.5  # s to wait for a call before looking at signals
 TEND = 2.0  # s between looks at workers and disk
 RESERVE = 2**24  # bytes to leave free
 GRACE = 10.0  # s at most for units that an abandoned run has in flight
-
-EXIT_CODES = {"complete": 0, "broken": 1, "partial": 4, "machine": 6, "stopped": 75}
-INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a scan ended; the counts are those of the markers in the store.
-
-    ``ending`` is complete, partial (units failed), stopped, interrupted (Ctrl-C), machine (no
-    room, no permission, no workers) or broken (the evaluator cannot be loaded); ``missing`` counts
-    units without a marker, those that ``failed`` among them; ``bytes`` were written by this run.
-    With a ``shard``, k/N, everything counts its units alone.
-    """
-
-    path: str
-    ending: str
-    sentence: str
-    total: int
-    done_before: int
-    done_now: int
-    failed: tuple[int, ...]
-    missing: int
-    seconds: float
-    bytes: int
-    shard: str = ""
-
-    @property
-    def rate(self) -> float:
-        """Units a second."""
-        return self.done_now / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def exit_code(self) -> int:
-        """What a command returns for this ending."""
-        return EXIT_CODES.get(self.ending, INTERRUPTED)
-
-    def require(self) -> None:
-        """Raise the error that fits the ending, unless the store is complete."""
-        if self.ending == "complete":
-            return
-        if self.ending == "interrupted":
-            raise KeyboardInterrupt
-        kinds = {"partial": PartialStoreError, "stopped": StoppedError, "machine": MachineError}
-        raise kinds.get(self.ending, LmltgridError)(self.sentence)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything, as JSON."""
-        return asdict(self) | {"rate": self.rate, "exit_code": self.exit_code}
-
-
-def lasting(pace: float, seconds: float = TARGET) -> int:
-    """Return how many units, of ``pace`` seconds each, last so long; at least one."""
-    return int(min(max(seconds / pace, 1.0), LARGEST)) if pace > 0 else LARGEST
-
-
-def target(slots: int) -> float:
-    """Return how many seconds a bundle should last so that one scheduler can feed all workers."""
-    return max(TARGET, CALL * slots)
-
-
-def bundle_size(untried: int, slots: int, pace: float) -> int:
-    """Return how many units the next call takes: so that calls last, and all finish together."""
-    fair = max(-(-untried // (2 * slots)), lasting(pace, LEAST))
-    return min(fair, lasting(pace, target(slots)), untried)
 
 
 class _Run:

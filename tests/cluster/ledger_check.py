@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lmltgrid.scan import EXIT_CODES, INTERRUPTED, Report
+from lmltgrid.report import EXIT_CODES, INTERRUPTED, Report
 from lmltgrid.store import Store, open_store, status
 from lmltgrid.verify import verify_store
 

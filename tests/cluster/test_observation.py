@@ -24,7 +24,8 @@ from lmltgrid.cluster import Executor, dashboard_words
 from lmltgrid.errors import MachineError, SpecificationError
 from lmltgrid.lease import Lease
 from lmltgrid.progress import Journal
-from lmltgrid.scan import Report, run_scan
+from lmltgrid.report import Report
+from lmltgrid.scan import run_scan
 from lmltgrid.service import Outcome
 from lmltgrid.storage import LocalStorage
 from lmltgrid.store import Store, status

@@ -24,7 +24,8 @@ from lmltgrid.errors import (
 )
 from lmltgrid.lease import STALE, Lease
 from lmltgrid.progress import Progress
-from lmltgrid.scan import Report, run_scan
+from lmltgrid.report import Report
+from lmltgrid.scan import run_scan
 from lmltgrid.spec import RunSpec
 from lmltgrid.store import Store, status
 

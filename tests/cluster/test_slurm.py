@@ -18,7 +18,8 @@ from slurm_node import Node
 
 from lmltgrid import cluster
 from lmltgrid.cluster import Executor
-from lmltgrid.scan import Report, run_scan
+from lmltgrid.report import Report
+from lmltgrid.scan import run_scan
 from lmltgrid.store import Store
 from lmltgrid.verify import verify_store
 

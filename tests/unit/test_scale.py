@@ -15,13 +15,13 @@ from sample_store import fill, layout, numbers
 
 from lmltgrid import store as stores
 from lmltgrid import verify
-from lmltgrid.bundle import Evaluator
+from lmltgrid.bundle import LARGEST, Evaluator, bundle_size
 from lmltgrid.cluster import in_process, read_site
 from lmltgrid.errors import SpecificationError, VerificationError
 from lmltgrid.grid import make_plan
 from lmltgrid.ledger import RECORD_BYTES
 from lmltgrid.plan import PLAN
-from lmltgrid.scan import LARGEST, bundle_size, run_scan
+from lmltgrid.scan import run_scan
 from lmltgrid.shard import Shard
 from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.storage import LocalStorage
