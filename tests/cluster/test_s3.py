@@ -152,7 +152,9 @@ def test_credentials_are_nowhere(
     store: Store, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts: list[str] = []
-    reporter = SimpleNamespace(progress=lambda *_: None, message=texts.append)
+    reporter = SimpleNamespace(
+        progress=lambda *_: None, message=lambda text, *_, **__: texts.append(text)
+    )
     evaluator = fake_scan.evaluator(fake_scan.raising)
     report = run_scan(store.path, evaluator, cluster.in_process(), reporter)
     contents = [store.storage.read(name) for name in store.storage.names()]
@@ -240,7 +242,9 @@ class TestKilled:
         (lease,) = status(store.path)["leases"]
         assert (lease["pid"], lease["stale"]) == (running.pid, True)
         texts: list[str] = []
-        reporter = SimpleNamespace(progress=lambda *_: None, message=texts.append)
+        reporter = SimpleNamespace(
+            progress=lambda *_: None, message=lambda text, *_, **__: texts.append(text)
+        )
         report = run_scan(store.path, PLAIN, cluster.in_process(), reporter)
         assert report.ending == "complete"
         assert any("that process is dead" in text for text in texts)

@@ -110,13 +110,15 @@ def test_of_many_who_take_over_one_succeeds(
     for thread in threads:
         thread.start()
     wait_until(lambda: len(held) + len(refused) == 4)
-    assert [lease.holds() for lease in held] == [True]
+    # in a folder, a third may create the lease while a second looks at that of the first, which
+    # then has lost it and sees so before its next unit
+    assert sum(lease.holds() for lease in held) == 1
     end.set()
     for thread in threads:
         thread.join()
     # in a folder, a bystander may create the lease just when it is taken away: nothing to tell then
     taken = [text for text in texts if "taking over from" in text]
-    assert len(taken) == held[0].taken_over
+    assert len(taken) == sum(lease.taken_over for lease in held)
     reason = "that process is dead" if why == "dead" else "no sign of it for 7"
     assert all(reason in text for text in taken)
 
