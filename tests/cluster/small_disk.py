@@ -23,7 +23,7 @@ class SmallDisk:
     def __init__(self, keeper: subprocess.Popen[str], mount: Path) -> None:
         self._keeper = keeper
         self._mount = mount
-        self.path = Path(f"/proc/{keeper.pid}/root{mount}")
+        self.path = Path("/proc", str(keeper.pid), "root") / mount.relative_to("/")
 
     def read_only(self, state: bool) -> None:
         """Let nobody write, or everybody again."""
