@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dask_programs
+import fake_scan
 import pytest
 import scan_programs
 
 from lmltgrid import cluster
+from lmltgrid.store import Store
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Every file of the grid of `fake_scan`, written unit by unit without any scan."""
+    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
+    for unit in range(store.units()):
+        place = store.plan.place(unit)
+        store.write_unit(unit, fake_scan.plain({}, place.group.path, place.index))
+    return fake_scan.chunk_bytes(store)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store of `fake_scan` of which nothing is computed yet."""
+    return fake_scan.make_store(tmp_path)
 
 
 @pytest.fixture(scope="session")

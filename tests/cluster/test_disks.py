@@ -27,14 +27,6 @@ PLAIN = fake_scan.evaluator(fake_scan.plain)
 FILLING = fake_scan.evaluator(fake_scan.filling)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Every file of the grid after an undisturbed run."""
-    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    run_scan(store.path, PLAIN, cluster.in_process()).require()
-    return fake_scan.chunk_bytes(store)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     (tmp_path / "disk").mkdir()

@@ -26,19 +26,6 @@ PLAIN = fake_scan.evaluator(fake_scan.plain)
 SLOW = fake_scan.evaluator(fake_scan.slow)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return fake_scan.make_store(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Every file of the grid after an undisturbed run."""
-    whole = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    run_scan(whole.path, PLAIN, cluster.in_process()).require()
-    return fake_scan.chunk_bytes(whole)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A site file of a scheduler that speaks TLS, with its scheduler file beside it."""

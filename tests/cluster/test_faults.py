@@ -26,19 +26,6 @@ pytestmark = pytest.mark.faults
 PLAIN = fake_scan.evaluator(fake_scan.plain)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Every file of the grid after an undisturbed run."""
-    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    run_scan(store.path, PLAIN, cluster.in_process()).require()
-    return fake_scan.chunk_bytes(store)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return fake_scan.make_store(tmp_path)
-
-
 @pytest.mark.cluster
 class TestKilledWorkers:
     def test_a_worker_killed_in_mid_unit_costs_nothing(

@@ -30,19 +30,6 @@ PLAIN = fake_scan.evaluator(fake_scan.plain)
 SLOW = fake_scan.evaluator(fake_scan.slow)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Every file of the grid after an undisturbed run."""
-    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    run_scan(store.path, PLAIN, cluster.in_process()).require()
-    return fake_scan.chunk_bytes(store)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return fake_scan.make_store(tmp_path)
-
-
 def processes_of(executor: Executor) -> list[int]:
     """Return the numbers of the processes of a cluster of two, when both are there."""
     scan_programs.wait_for(lambda: len(executor._names()) == 2, "two workers")  # type: ignore[attr-defined]

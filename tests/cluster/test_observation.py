@@ -36,11 +36,6 @@ SLOW = fake_scan.evaluator(fake_scan.slow)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return fake_scan.make_store(tmp_path)
-
-
-@pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "log.jsonl"
 

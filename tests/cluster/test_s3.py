@@ -35,14 +35,6 @@ PLAIN = fake_scan.evaluator(fake_scan.plain)
 SLOW = fake_scan.evaluator(fake_scan.slow)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Every file of the grid after an undisturbed run into a folder."""
-    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    run_scan(store.path, PLAIN, cluster.in_process()).require()
-    return fake_scan.chunk_bytes(store)
-
-
 @pytest.fixture
 def store(s3_url: str, tmp_path: Path) -> Store:
     return fake_scan.make_store(tmp_path, s3_url)

@@ -46,21 +46,6 @@ class Notes:
         self.texts.append(text)
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Every file of the grid after an undisturbed run."""
-    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    for unit in range(store.units()):
-        place = store.plan.place(unit)
-        store.write_unit(unit, fake_scan.plain({}, place.group.path, place.index))
-    return fake_scan.chunk_bytes(store)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return fake_scan.make_store(tmp_path)
-
-
 def test_a_scan_is_complete_and_the_same_everywhere(
     store: Store, executor: Executor, reference: dict[str, bytes]
 ) -> None:

@@ -26,11 +26,6 @@ PLAIN = fake_scan.evaluator(fake_scan.plain)
 SLOW = fake_scan.evaluator(fake_scan.slow)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return fake_scan.make_store(tmp_path)
-
-
 def test_shards_one_after_the_other_fill_the_store(store: Store) -> None:
     done = 0
     for number in range(1, 6):

@@ -35,19 +35,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return fake_scan.make_store(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Every file of the grid after an undisturbed run."""
-    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    run_scan(store.path, PLAIN, cluster.in_process()).require()
-    return fake_scan.chunk_bytes(store)
-
-
 def resumed(whole: Path, target: Path, told: dict[str, Any]) -> None:
     """Check what a stopped run says, finish its store, and compare that byte for byte."""
     reference = chunk_bytes(whole / "whole.zarr")
