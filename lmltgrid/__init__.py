@@ -110,14 +110,14 @@ def virtual(
     SpecificationError
         The specification says something that is not allowed.
     """
-    from lmltgrid import grid
+    from lmltgrid import grid, lazy
     from lmltgrid.spec import ScanSpec, read_spec
 
     read = spec if isinstance(spec, ScanSpec) else read_spec(Path(spec))
     where = "scan" if isinstance(spec, ScanSpec) else str(spec)
     folder = None if experiments is None else Path(experiments)
     plan = grid.make_plan(read, experiments=folder, where=where)
-    return grid.virtual(plan, group=group)
+    return lazy.virtual(plan, group=group)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,8 @@
 
 A call computes and writes a *bundle* of units (`lmltgrid.bundle`), sized so that it lasts about
 half a second, longer for very many workers; a bounded window of calls is in flight. What is
-finished is decided by the markers in the store alone. Units that went down with a process are tried
-again one by one, at last with nothing beside them, so that one bad unit is found and the others go
-on.
+finished is decided by the markers in the store alone. What is tried again, and how, is decided by
+`lmltgrid.attempts`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from lmltgrid.attempts import Attempts
 from lmltgrid.bundle import (
     TARGET,
     Bundle,
     Evaluator,
-    bundle_size,
     lasting,
     run_bundle,
     target,
@@ -35,10 +33,11 @@ from lmltgrid.errors import MachineError
 from lmltgrid.lease import Lease, held
 from lmltgrid.ledger import failure_words
 from lmltgrid.progress import Message, Meter, Reporter, Silent
+from lmltgrid.reaching import reaching
 from lmltgrid.report import Report
 from lmltgrid.shard import Shard
 from lmltgrid.signals import StopSignals
-from lmltgrid.store import Store, free_bytes, open_store, reaching
+from lmltgrid.store import Store, free_bytes, open_store
 from lmltgrid.verify import discard_damaged, require_sound, verify_store
 
 POLL = 0.5  # s to wait for a call before looking at signals
@@ -68,17 +67,11 @@ class _Run:
         self.evaluator = evaluator
         self.executor = executor
         self.reporter = reporter
-        self.retries = retries
         self.mine = np.ones(store.units(), bool) if shard is None else shard.units(store.units())
         # markers that could not be read are gone by now, so names suffice
         self.before = store.marked(shard)
         self.total, self.done_before = int(self.mine.sum()), int(self.before.sum())
-        self.fresh = np.flatnonzero(self.mine & ~self.before)  # units never tried, ascending ...
-        self.begin = 0  # ... from this place on
-        self.single: deque[int] = deque()  # to be tried again, a call each
-        self.suspect: deque[int] = deque()  # to be tried again with no other call in flight
-        self.strikes: Counter[int] = Counter()  # failures that are the unit's own
-        self.lost: set[int] = set()  # units that went down with a process
+        self.attempts = Attempts(np.flatnonzero(self.mine & ~self.before), retries)
         self.flying: dict[int, tuple[tuple[int, ...], bool]] = {}  # units; whether alone
         self.ending = self.sentence = ""
         self.done = self.bytes = self.failures = 0
@@ -89,11 +82,6 @@ class _Run:
         self.tended = 0.0
         self.waiting = ""
         self.lost_any = self.abandoned = False
-
-    @property
-    def untried(self) -> int:
-        """Units that no call has had yet."""
-        return int(self.fresh.size) - self.begin
 
     def loop(self, watch: Callable[[], None]) -> None:
         """Submit, collect and settle until nothing is left or ``watch`` has stopped the run."""
@@ -159,8 +147,7 @@ class _Run:
         if waiting != before:
             text = waiting or f"{self.executor.name}: workers are there"
             self.reporter.message(text, "waiting" if waiting else "working")
-        left = self.untried + len(self.single) + len(self.suspect)
-        left += sum(len(units) for units, _ in self.flying.values())
+        left = self.attempts.left + sum(len(units) for units, _ in self.flying.values())
         largest = max(group.unit_bytes for group in self.store.plan.groups)
         each = self.bytes / self.done if self.done else largest
         most = lasting(self.pace, target(self.executor.slots))
@@ -175,8 +162,11 @@ class _Run:
 
     def refill(self) -> None:
         """Submit calls until the window is full."""
+        slots = self.executor.slots
         while len(self.flying) < self.executor.window:
-            units, alone = self.next_units()
+            if any(alone for _, alone in self.flying.values()):
+                return
+            units, alone = self.attempts.take(slots, self.pace, idle=not self.flying)
             if not units:
                 return
             fence = (self.lease.name, self.lease.token)
@@ -186,20 +176,6 @@ class _Run:
             except MachineError as error:
                 self.abandon(f"{self.store.path}: {error}")
                 return
-
-    def next_units(self) -> tuple[tuple[int, ...], bool]:
-        """Return the units of the next call, and whether it must be alone."""
-        if any(alone for _, alone in self.flying.values()):
-            return (), False
-        if self.single:
-            return (self.single.popleft(),), False
-        if self.untried:
-            begin = self.begin
-            self.begin += bundle_size(self.untried, self.executor.slots, self.pace)
-            return tuple(self.fresh[begin : self.begin].tolist()), False
-        if self.suspect and not self.flying:
-            return (self.suspect.popleft(),), True
-        return (), False
 
     def settle(self, outcome: Outcome) -> None:
         """Enter how a call ended."""
@@ -225,9 +201,7 @@ class _Run:
             # the first unit of a process may compile for seconds: forget the past quickly
             self.pace = pace if math.isinf(self.pace) else min(pace, (self.pace + pace) / 2)
         for record in result["failed"]:
-            self.strikes[record["unit"]] += 1
-            if record.pop("again") and self.strikes[record["unit"]] <= self.retries:
-                self.single.append(record["unit"])
+            if self.attempts.failed(record["unit"], again=record.pop("again")):
                 reason = f"{record['type']}: {record['message']}"
                 self.again.setdefault(reason, []).append(record["unit"])
             else:
@@ -250,31 +224,22 @@ class _Run:
                 self.done += 1
                 self.bytes += marker.nbytes
                 continue
-            if alone:
-                # whoever dies in company may be innocent
-                self.strikes[unit] += 1
-            if alone and self.strikes[unit] > self.retries:
-                text = (
-                    f"its process died {self.strikes[unit]} times with this unit alone "
-                    f"({type(error).__name__}); does it need more memory than it may take?"
-                )
-                lost = {"unit": unit, "type": "WorkerLost", "message": text}
-                self.fail(lost)
+            if self.attempts.died(unit, alone=alone):
+                reason = f"lost with their process: {type(error).__name__}"
+                self.again.setdefault(reason, []).append(unit)
                 continue
-            reason = f"lost with their process: {type(error).__name__}"
-            self.again.setdefault(reason, []).append(unit)
-            if unit not in self.lost and not alone and self.retries:
-                self.single.append(unit)
-            else:
-                self.suspect.append(unit)
-            self.lost.add(unit)
+            text = (
+                f"its process died {self.attempts.strikes[unit]} times with this unit alone "
+                f"({type(error).__name__}); does it need more memory than it may take?"
+            )
+            self.fail({"unit": unit, "type": "WorkerLost", "message": text})
 
     def fail(self, record: dict[str, Any]) -> None:
         """Record that a unit cannot be computed, and go on."""
         unit = record["unit"]
         self.failures += 1
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        record |= self.store.where(unit) | {"attempts": self.strikes[unit], "time": now}
+        record |= self.store.where(unit) | {"attempts": self.attempts.strikes[unit], "time": now}
         text = f"unit {unit} of {record['group']} failed: {failure_words(record)}"
         self.reporter.message(text, "failed", record=record)
         try:

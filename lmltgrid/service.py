@@ -8,34 +8,34 @@ from __future__ import annotations
 
 import json
 import platform
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import basis, grid, layouts, state, toys
+from lmltgrid import grid, layouts
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import Choice, choose, dashboard_words
 from lmltgrid.datafiles import manifest
 from lmltgrid.errors import BusyError, SpecificationError, StoppedError
+from lmltgrid.fill import evaluate, load_states, stored_spec
 from lmltgrid.plan import StoreLayout, layout_bytes
 from lmltgrid.progress import Audience, Journal, Reporter, show_progress
+from lmltgrid.reaching import reaching
 from lmltgrid.scan import run_scan
 from lmltgrid.shard import Shard
 from lmltgrid.signals import Terminated, sigterm_raises
-from lmltgrid.spec import ScanSpec, read_spec, validate
+from lmltgrid.spec import ScanSpec, read_spec
 from lmltgrid.storage import Address, address
-from lmltgrid.tables import models
 from lmltgrid.verify import repair_store, verify_store
 
 LONGEST: Final = 3e9  # s, a century; a later end is none
@@ -52,7 +52,7 @@ class Outcome:
     store
         The store.
     report
-        Units and bytes, see `lmltgrid.scan.Report.as_dict`.
+        Units and bytes, see `lmltgrid.report.Report.as_dict`.
     exit_code
         What the command returns.
     summary
@@ -239,9 +239,9 @@ def resume(
     stop = _end(until)
     path, folder = address(store), None if experiments is None else Path(experiments)
     with Journal(log, path) as journal, _stoppable(path):
-        spec = _stored_spec(path)
-        plan = _stored_plan(path, folder)
-        held = stores.open_store(path).plan.identity
+        opened = stores.open_store(path)
+        spec, held = stored_spec(opened), opened.plan.identity
+        plan = _stored_plan(opened, spec, folder)
         if plan is not None and plan.identity != held:
             raise SpecificationError(
                 f"{path}: the store holds scan {held[:12]}, this installation would compute "
@@ -254,10 +254,12 @@ def resume(
         return _outcome(path, plan, report, folder)
 
 
-def _stored_plan(path: Address, experiments: Path | None) -> grid.GridPlan | None:
+def _stored_plan(
+    store: stores.Store, spec: ScanSpec, experiments: Path | None
+) -> grid.GridPlan | None:
     """Return the plan of a store, or None if its experiments are not at hand any more."""
     try:
-        return grid.make_plan(_stored_spec(path), experiments=experiments, where=str(path))
+        return grid.make_plan(spec, experiments=experiments, where=str(store.path))
     except SpecificationError:
         if experiments is not None:
             raise
@@ -317,50 +319,6 @@ def _compute(
     return found
 
 
-def load_states(path: str) -> dict[str, state.GridState | toys.ToyState]:
-    """Return what fills the chunks of a store, by group; runs once in each worker.
-
-    Raises
-    ------
-    SpecificationError
-        The worker's installation computes another physics than the one that began the store.
-    """
-    attrs = stores.open_store(path).attrs
-    spec = _stored_spec(path)
-    chosen = [models.from_dict(entry) for entry in json.loads(attrs["models"])]
-    moments = stores.read_moments(path)
-    for own in moments.values():
-        if own.attrs["physics_version"] != basis.PHYSICS_VERSION:
-            raise SpecificationError(
-                f"{path}: it was begun with physics version {own.attrs['physics_version']}, the "
-                f"lmltgrid on {socket.gethostname()} has {basis.PHYSICS_VERSION}; give all workers "
-                "the version that began it"
-            )
-    exposures = json.loads(attrs["exposure"])
-    out: dict[str, state.GridState | toys.ToyState] = {}
-    for name, own in moments.items():
-        given = (own, chosen, spec, np.array(exposures[name]))
-        out[f"grid/{name}"] = state.make_state(*given)
-        if spec.toys is not None:
-            out[f"{toys.GROUP}/{name}"] = toys.make_state(*given)
-    return out
-
-
-def evaluate(
-    states: dict[str, state.GridState | toys.ToyState], group: str, index: tuple[slice, ...]
-) -> dict[str, NDArray[Any]]:
-    """Fill one unit of a store."""
-    own = states[group]
-    if isinstance(own, toys.ToyState):
-        return toys.evaluate(own, index)
-    return state.evaluate(own, index)
-
-
-def _stored_spec(path: Address) -> ScanSpec:
-    text = stores.open_store(path).attrs["specification"]
-    return validate(ScanSpec, json.loads(text), f"{path}: specification")
-
-
 def open_store(path: Address) -> xr.DataTree:
     """Open a store lazily; missing units read as NaN, with a warning."""
     return stores.open_grid(path)
@@ -381,19 +339,17 @@ def verify(path: Address, *, deep: bool = False) -> dict[str, Any]:
         marker of the scan), ``units``, ``finished``, ``recomputed``.
     """
     held = stores.open_store(path)
-    with stores.reaching(path):
+    with reaching(path):
         return _verified(held, deep=deep)
 
 
 def _verified(held: stores.Store, *, deep: bool) -> dict[str, Any]:
-    report = verify_store(held, deep=deep)
-    if deep and not (report.damaged or report.files):
-        states = load_states(str(held.path))
+    states = cache(load_states)
 
-        def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
-            return evaluate(states, group, index)
+    def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
+        return evaluate(states(str(held.path)), group, index)
 
-        report = verify_store(held, deep=True, evaluate=recompute)
+    report = verify_store(held, deep=deep, evaluate=recompute if deep else None)
     return {
         "ok": report.ok,
         "problems": report.problems,
@@ -413,7 +369,7 @@ def repair(path: Address) -> int:
         How many problems were mended.
     """
     held = stores.open_store(path)
-    with stores.reaching(path), show_progress() as reporter:
+    with reaching(path), show_progress() as reporter:
         return repair_store(path, verify_store(held, deep=True), reporter.message)
 
 
@@ -440,5 +396,6 @@ def summarize(store: Address, *, experiments: Path | None = None) -> dict[str, A
     """
     from lmltgrid import summary as short
 
-    plan = _stored_plan(store, experiments)
+    opened = stores.open_store(store)
+    plan = _stored_plan(opened, stored_spec(opened), experiments)
     return {} if plan is None else short.summarize(plan, experiments)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -30,6 +29,7 @@ from lmltgrid.errors import (
 from lmltgrid.lease import look
 from lmltgrid.ledger import FOLDER, Ledger, Marker, read_json
 from lmltgrid.plan import PLAN, GroupLayout, Place, Plan, StoreLayout, layout_bytes
+from lmltgrid.reaching import decoding, reaching
 from lmltgrid.shard import Shard
 from lmltgrid.skeleton import sound_attributes, write_skeleton
 from lmltgrid.storage import Address, Storage, storage_of
@@ -84,49 +84,6 @@ def created_meanwhile(path: Address) -> BusyError:
         f"{path}: another run has created this store meanwhile; 'lmltgrid status {path}' shows it: "
         "wait for that run, or give this one another --store"
     )
-
-
-@contextmanager
-def reaching(path: Address, advice: str = "then try again") -> Iterator[None]:
-    """Turn what a storage raises, where nothing can be said without it, into one sentence.
-
-    Raises
-    ------
-    MachineError
-        The storage cannot be read or written.
-    """
-    try:
-        yield
-    except LmltgridError:
-        raise
-    except OSError as error:
-        why = error.strerror or error
-        raise MachineError(
-            f"{path}: the store cannot be used ({why}); mend that, {advice}"
-        ) from None
-
-
-@contextmanager
-def decoding(path: Address) -> Iterator[None]:
-    """Turn what Zarr and its codecs raise on damaged bytes into one sentence.
-
-    Raises
-    ------
-    VerificationError
-        Bytes of the store cannot be decoded, as when their CRC is not the one that ends them.
-    MachineError
-        The storage cannot be read.
-    """
-    try:
-        with reaching(path):
-            yield
-    except LmltgridError:
-        raise
-    except (RuntimeError, ValueError) as error:
-        raise VerificationError(
-            f"{path}: the store cannot be read ({error}): it is damaged; 'lmltgrid verify {path} "
-            "--deep' names what is, with --repair 'lmltgrid resume' computes it anew"
-        ) from None
 
 
 def create_store(path: Address, layout: StoreLayout, moments: Mapping[str, xr.Dataset]) -> Store:
@@ -365,11 +322,11 @@ def extremes(data: NDArray[Any]) -> tuple[str, str, int]:
     return str(low), str(high), missing
 
 
-def read_moments(path: Address) -> dict[str, xr.Dataset]:
+def read_moments(store: Store) -> dict[str, xr.Dataset]:
     """Return the moments of a store by experiment, in memory."""
-    files = open_store(path).storage.zarr_store()
+    files = store.storage.zarr_store()
     with (
-        decoding(path),
+        decoding(store.path),
         xr.open_datatree(files, engine="zarr", group="moments", consolidated=True) as tree,
     ):
         return {name: child.to_dataset().load() for name, child in tree.children.items()}

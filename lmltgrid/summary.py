@@ -17,6 +17,7 @@ from lmltgrid import store as stores
 from lmltgrid.analysis.discovery import discovery
 from lmltgrid.analysis.limits import as_lists, limits
 from lmltgrid.errors import LmltgridError, VerificationError
+from lmltgrid.reaching import decoding
 from lmltgrid.storage import Address
 from lmltgrid.tables import models
 
@@ -135,7 +136,7 @@ def draw(path: Address, plan: grid.GridPlan) -> Path | None:
         chosen = plane.isel(model=0, metallicity=0, oscillation=0, threshold=0).sel(
             exposure=exposure, method="nearest"
         )
-        with stores.decoding(path):
+        with decoding(path):
             shown = chosen[["significance"]].load()
         plots.save(plots.plane(shown), figure)
     except VerificationError:

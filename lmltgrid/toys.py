@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -41,16 +41,7 @@ FREE_BORON: Final = "free_flux"
 FREE_MASSES: Final = np.geomspace(0.1, 1e4, 21)  # MeV
 PROBABILITIES: Final = (0.05, 0.25, 0.5, 0.75)  # of the stored quantiles, besides the levels
 TIE: Final = 1e-5  # what differs by less is equally extreme: fits end there
-WANTED: Final = 1.0  # s of work in a chunk
 _DIGITS: Final = 11  # of a coordinate that names a point: a machine's last digit changes nothing
-
-# us of one pseudo-experiment or one fit on a core of 2020, for the size of chunks alone
-_CLOSED_FORM: Final = 0.3
-_BEFORE: Final = 700.0  # fits before the first pseudo-experiment of a point
-_FITS: Final = 10.0
-_A_FIT: Final = 0.7
-_A_BIN: Final = 0.03
-_A_PAIR: Final = 0.003  # of pulls, in each bin
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,29 +149,6 @@ def free_moments(
 def probabilities(toys: ToysSpec) -> Array:
     """Return the probabilities of the stored quantiles, ascending, the levels among them."""
     return np.array(sorted({*PROBABILITIES, *toys.levels}))
-
-
-def chunks(experiment: Experiment, spec: ScanSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of a chunk: about a second of work, of the last axes first."""
-    assert spec.toys is not None  # noqa: S101 - asked for
-    points = WANTED / (1e-6 * _cost(experiment, spec))
-    out = [1] * len(shape)
-    for axis in range(len(shape) - 1, 2, -1):
-        out[axis] = int(min(shape[axis], max(points / prod(out), 1.0)))
-    return tuple(out)
-
-
-def _cost(experiment: Experiment, spec: ScanSpec) -> float:
-    """Return the microseconds of one point, roughly."""
-    assert spec.toys is not None  # noqa: S101 - asked for
-    number = spec.toys.number
-    kind, flux = experiment.spec.test, bool(spec.statistic.flux_error)
-    if kind in ("rate", "flux") or (kind == "counting" and not flux):
-        return number * _CLOSED_FORM
-    pulls = len(experiment.pull_names) + flux + 2 * (kind == "counts")
-    fit = _A_FIT + experiment.n_bins * (_A_BIN + _A_PAIR * pulls * (pulls + 3))
-    curves = 1 if spec.toys.parameters == 1 else FREE_MASSES.size + 1
-    return (_BEFORE + _FITS * number) * curves * fit
 
 
 def evaluate(state: ToyState, index: Index) -> dict[str, NDArray[Any]]:

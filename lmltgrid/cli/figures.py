@@ -126,7 +126,7 @@ def plane(*, store: Address | None, output: Path, as_json: bool, **asked: Any) -
 def _from_store(store: Address, given: Mapping[str, Any]) -> xr.Dataset:
     """Return one plane of a store, read: names must be there, numbers are the nearest."""
     from lmltgrid import service
-    from lmltgrid.store import decoding
+    from lmltgrid.reaching import decoding
 
     groups = service.open_store(store)["grid"]
     name = given.get("experiment") or next(iter(groups))
@@ -173,7 +173,7 @@ def _nominal(grid: xr.Dataset, dim: str) -> float:
 
 def _on_the_fly(given: Mapping[str, Any]) -> xr.Dataset:
     """Return one plane that no store holds."""
-    from lmltgrid import grid
+    from lmltgrid import grid, lazy
     from lmltgrid.analysis.setup import find_experiment
     from lmltgrid.spec import ScanSpec, validate
 
@@ -199,7 +199,7 @@ def _on_the_fly(given: Mapping[str, Any]) -> xr.Dataset:
     }
     spec = validate(ScanSpec, content, "plot plane")
     plan = grid.make_plan(spec, experiments=given.get("experiments"), where="plot plane")
-    found = grid.virtual(plan)[chosen["experiment"]]
+    found = lazy.virtual(plan)[chosen["experiment"]]
     return found.isel(model=0, metallicity=0, oscillation=0, threshold=0, exposure=0)
 
 

@@ -122,7 +122,7 @@ def figure(*, store: Path, level: float | None, output: Path, as_json: bool, **a
 def _plane(store: Path, level: float | None, given: dict[str, Any]) -> tuple[xr.Dataset, float]:
     """Return one plane of pseudo-experiments, read, and the level that is asked for."""
     from lmltgrid import service
-    from lmltgrid.store import decoding
+    from lmltgrid.reaching import decoding
     from lmltgrid.toys import GROUP
 
     tree = service.open_store(store)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import lmltgrid
 from lmltgrid import grid, service
 from lmltgrid import store as stores
 from lmltgrid.cli import main
 from lmltgrid.errors import MachineError, SpecificationError, StoppedError, VerificationError
-from lmltgrid.spec import read_spec
 
 SPEC = """
 models = ["Lmu-Ltau", "Lmu"]
@@ -58,7 +58,7 @@ def test_a_store_holds_the_virtual_grid(spec, tmp_path):
     outcome = service.run(spec, store=tmp_path / "a.zarr", quiet=True)
     assert outcome.exit_code == 0
     assert outcome.report["missing"] == 0
-    lazy = grid.virtual(grid.make_plan(read_spec(spec)))
+    lazy = lmltgrid.virtual(spec)
     with service.open_store(outcome.store) as tree:
         for name, virtual in lazy.items():
             stored = tree[f"grid/{name}"].to_dataset()

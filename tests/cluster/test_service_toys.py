@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmltgrid import grid, service, toys
+from lmltgrid import grid, service, toy_chunks
+from lmltgrid.lazy import virtual
 from lmltgrid.spec import read_spec
 
 SPEC = """
@@ -28,7 +29,7 @@ def spec(tmp_path, monkeypatch):
     # the picture and the limits at the end of a run take longer than this scan
     monkeypatch.setattr("lmltgrid.summary.summarize", lambda *_: {})
     monkeypatch.setattr("lmltgrid.summary.draw", lambda *_: None)
-    monkeypatch.setattr(toys, "WANTED", 0.003)
+    monkeypatch.setattr(toy_chunks, "WANTED", 0.003)
     path = tmp_path / "scan.toml"
     path.write_text(SPEC)
     return path
@@ -53,7 +54,7 @@ def test_a_store_holds_the_virtual_pseudo_experiments(spec, tmp_path):
     outcome = service.run(spec, store=tmp_path / "a.zarr", quiet=True)
     assert outcome.exit_code == 0
     found = numbers(outcome.store)
-    lazy = grid.virtual(grid.make_plan(read_spec(spec)), group="toys")
+    lazy = virtual(grid.make_plan(read_spec(spec)), group="toys")
     same(found, {f"{n}/{v}": lazy[n][v].values for n in lazy for v in lazy[n].data_vars})
     assert service.status(outcome.store)["groups"]["toys/cenns610"]["units"] > 1
     checked = service.verify(outcome.store, deep=True)
@@ -63,7 +64,7 @@ def test_a_store_holds_the_virtual_pseudo_experiments(spec, tmp_path):
 
 def test_chunks_threads_and_a_stop_change_nothing(spec, tmp_path, monkeypatch):
     first = numbers(service.run(spec, store=tmp_path / "a.zarr", quiet=True).store)
-    monkeypatch.setattr(toys, "WANTED", 1e6)
+    monkeypatch.setattr(toy_chunks, "WANTED", 1e6)
     stopped = service.run(spec, store=tmp_path / "b.zarr", until=0.0, workers=2, quiet=True)
     assert stopped.exit_code == 75
     spec.unlink()

@@ -58,7 +58,7 @@ def test_forecast_and_what_then_happens(scan: Path, monkeypatch: pytest.MonkeyPa
     assert sum(group.nbytes for group in groups) == found.nbytes
     assert groups[0].shape == tuple(found.parts[0].shape.values())
     assert groups[0].chunks == tuple(found.parts[0].chunk.values())
-    moments = stores.read_moments(store)["darwin-nr"]
+    moments = stores.read_moments(stores.open_store(store))["darwin-nr"]
     # names of the axes are strings, whose lengths the sample need not share
     assert found.moments_nbytes == pytest.approx(moments.nbytes, rel=0.01)
     # Not tighter than 3: files are flushed to disk one by one, which a shared disk delays as it

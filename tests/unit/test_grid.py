@@ -10,6 +10,7 @@ from lmltgrid import grid
 from lmltgrid.analysis.limits import as_lists, limits
 from lmltgrid.errors import MachineError, SpecificationError, UnknownNameError
 from lmltgrid.kernels.poisson import z_discovery, z_exclusion
+from lmltgrid.lazy import virtual
 from lmltgrid.spec import ScanSpec, validate
 from lmltgrid.state import evaluate, make_state
 from lmltgrid.tables.experiments import find
@@ -69,7 +70,7 @@ def test_significance_is_that_of_the_scalar_kernel(test, sided):
 def test_virtual_grid_and_any_chunk_give_the_same_numbers():
     plan = plan_of(run={"chunk_mb": 0.01})
     _, chunk = fill(plan)
-    lazy = grid.virtual(plan)["darwin-nr"]
+    lazy = virtual(plan)["darwin-nr"]
     assert lazy["significance"].chunks is not None
     for name, values in chunk.items():
         np.testing.assert_array_equal(lazy[name].values, values)

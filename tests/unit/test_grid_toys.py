@@ -10,6 +10,7 @@ from scipy.stats import chi2
 
 from lmltgrid import grid, service, state, toys
 from lmltgrid.errors import SpecificationError
+from lmltgrid.lazy import virtual
 from lmltgrid.spec import ScanSpec, validate
 from lmltgrid.variables import TOY_VARIABLES
 
@@ -177,7 +178,7 @@ def test_the_critical_value_is_that_of_wilks_far_from_the_border() -> None:
 def test_virtual_pseudo_experiments() -> None:
     spec = scan(models=["B-L"], experiments=["darwin-nr", "borexino-phase2"])
     plan = grid.make_plan(spec)
-    lazy = grid.virtual(plan, group="toys")
+    lazy = virtual(plan, group="toys")
     assert set(lazy) == {"darwin-nr", "borexino-phase2"}
     found = lazy["borexino-phase2"]
     assert found["quantile"].dims[-1] == "probability"
@@ -188,7 +189,7 @@ def test_virtual_pseudo_experiments() -> None:
     for variable, values in whole(own).items():
         np.testing.assert_array_equal(found[variable].values, values)
     with pytest.raises(SpecificationError, match=r"group: 'toys' is given; .* \[toys\]"):
-        grid.virtual(grid.make_plan(scan(toys=None)), group="toys")
+        virtual(grid.make_plan(scan(toys=None)), group="toys")
 
 
 def test_a_store_without_pseudo_experiments_is_what_it_was() -> None:

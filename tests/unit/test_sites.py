@@ -38,6 +38,7 @@ def site(folder: Path, text: str) -> Path:
 
 
 def script(folder: Path, kind: str, directive: str = '"--qos=short"') -> str:
+    pytest.importorskip("dask_jobqueue", reason="job scripts need dask-jobqueue (the extra hpc)")
     read = read_site(site(folder, FULL.format(kind=kind, directive=directive)))
     assert isinstance(read, BatchSite)
     return cluster.job_script(read)

@@ -29,12 +29,12 @@ from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, Ver
 from lmltgrid.lease import Lease
 from lmltgrid.plan import ArrayLayout, GroupLayout, Plan, StoreLayout, layout_bytes
 from lmltgrid.processes import machine_key
+from lmltgrid.reaching import decoding
 from lmltgrid.storage import Storage, local, storage_of
 from lmltgrid.store import (
     IncompleteStoreWarning,
     Store,
     create_store,
-    decoding,
     open_grid,
     open_store,
     read_moments,
@@ -77,7 +77,7 @@ def test_what_is_written_comes_back_as_a_data_tree(any_store: Store) -> None:
 
 
 def test_moments_come_back(any_store: Store) -> None:
-    moments = read_moments(any_store.path)["darwin-nr"]
+    moments = read_moments(any_store)["darwin-nr"]
     xr.testing.assert_identical(moments, MOMENTS["darwin-nr"])
     assert moments["rate"].sel(channel="B8").values.tolist() == [3.0, 4.0, 5.0]
 
@@ -326,7 +326,7 @@ class TestCreationOnS3:
         storage.write("_ledger/lease.json", json.dumps(dead).encode())
         storage.write("grid/darwin-nr/old/zarr.json", b"{}")
         assert not store_module.taken(s3_url)
-        for use in (open_store, status, read_moments, open_grid):
+        for use in (open_store, status, open_grid):
             with pytest.raises(SpecificationError, match="was not created completely"):
                 use(s3_url)
         store = create_store(s3_url, layout(), MOMENTS)
@@ -561,7 +561,7 @@ def test_damaged_bytes_are_named_by_store_and_remedy(store: Store, name: str) ->
     path.write_bytes(bytes(content))
 
     def read() -> None:
-        read_moments(store.path)
+        read_moments(store)
         tree = open_grid(store.path)
         with decoding(store.path):
             tree["grid/darwin-nr"].to_dataset().load()
@@ -590,7 +590,7 @@ class TestReadOnly:
         with pytest.warns(IncompleteStoreWarning, match=f"{8 - units} of 8 units are missing"):
             tree = open_grid(path)
         assert tree["grid/darwin-nr/z"].load().shape == (2, 5, 4)
-        assert set(read_moments(path)) == {"darwin-nr"}
+        assert set(read_moments(open_store(path))) == {"darwin-nr"}
         assert status(path)["done"] == units
         report = verify_store(open_store(path), deep=True, evaluate=numbers)
         assert report.ok
