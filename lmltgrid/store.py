@@ -201,10 +201,6 @@ class Store:
         """Return whether one unit is finished."""
         return self.ledger.marker(unit) is not None
 
-    def pending(self) -> NDArray[np.int64]:
-        """Return the units that are not finished, ascending."""
-        return np.flatnonzero(~self.done()).astype(np.int64)
-
     def write_unit(self, unit: int, arrays: Arrays, seconds: float = 0.0) -> Marker:
         """Write one unit, whole chunks only, then its marker.
 

@@ -12,9 +12,12 @@ from functools import partial
 from math import ceil, floor, log10
 from typing import Any, Final
 
+import numpy as np
 from bokeh.models import CustomJSHover, CustomJSTicker, CustomJSTickFormatter, HoverTool
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
+from numpy.typing import NDArray
 
+from lmltgrid.errors import SpecificationError
 from lmltgrid.views.style import Hook, is_bokeh, scientific
 
 Ends = tuple[float, float]
@@ -101,6 +104,30 @@ def label(value: float, plain: bool) -> str:
 def is_plain(low: float, high: float) -> bool:
     """Whether an axis is labeled with plain numbers rather than powers of ten."""
     return PLAIN[0] <= low and high <= PLAIN[1]
+
+
+def ascending(given: Ends, where: str) -> Ends:
+    """Return the ends of a logarithmic axis as they are.
+
+    Raises
+    ------
+    SpecificationError
+        They are not positive, or do not ascend; ``where`` names the figure and the axis.
+    """
+    if 0.0 < given[0] < given[1]:
+        return given
+    raise SpecificationError(
+        f"{where} {given[0]:g} to {given[1]:g} is given; it must be positive and ascend; correct it"
+    )
+
+
+def whole_decades(values: NDArray[np.float64], otherwise: Ends) -> Ends:
+    """Return whole decades with some room around the positive, finite ``values``, if there are."""
+    shown = values[np.isfinite(values) & (values > 0.0)]
+    if not shown.size:
+        return otherwise
+    low, high = log10(shown.min()), log10(shown.max())
+    return 10.0 ** floor(low - 0.15), 10.0 ** ceil(high + 0.15)
 
 
 def log_ticks(x: Ends | None, y: Ends | None, *, native: bool = True) -> Hook:

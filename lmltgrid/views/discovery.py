@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lmltgrid.errors import SpecificationError
 from lmltgrid.tables.experiment import Experiment
 from lmltgrid.tables.experiments import catalog
-from lmltgrid.views.axes import Ends, log_ticks
+from lmltgrid.views.axes import Ends, ascending, log_ticks
 from lmltgrid.views.lines import DASH_ORDER, curve, frame_options, point_words
 from lmltgrid.views.style import (
     COLORS,
@@ -74,12 +74,7 @@ def discovery_lines(
     shelf = catalog(None if experiments is None else Path(experiments))
     names = list(dict.fromkeys(str(one.attrs["experiment"]) for one in several))
     nominal = {name: shelf[name] for name in names if name in shelf}
-    y = _exposure_range(several, nominal) if exposure is None else exposure
-    if not 0.0 < y[0] < y[1]:
-        raise SpecificationError(
-            f"discovery_lines: exposure {y[0]:g} to {y[1]:g} is given; it must be positive and "
-            "ascend; correct it"
-        )
+    y = ascending(exposure or _exposure_range(several, nominal), "discovery_lines: exposure")
     thresholds = np.concatenate([one["threshold"].values for one in several])
     x = float(thresholds.min()) / 1.05, float(thresholds.max()) * 1.05
     words = _line_words(several, nominal)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, floor, log10
 from typing import Any
 
 import holoviews as hv
@@ -11,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from lmltgrid.errors import SpecificationError
-from lmltgrid.views.axes import Ends
+from lmltgrid.views.axes import Ends, ascending, whole_decades
 from lmltgrid.views.frame import benchmark_marks, ends, filled, framed, muon_bands
 from lmltgrid.views.regions import branches
 from lmltgrid.views.style import (
@@ -57,12 +56,7 @@ def limits_lines(
             "with two masses is needed; widen the axis"
         )
     mass = ends(masses)
-    border = _coupling_range(several) if coupling is None else coupling
-    if not 0.0 < border[0] < border[1]:
-        raise SpecificationError(
-            f"limits_lines: coupling {border[0]:g} to {border[1]:g} is given; it must be positive "
-            "and ascend; correct it"
-        )
+    border = ascending(coupling or _coupling_range(several), "limits_lines: coupling")
     settings = [settings_of(one) for one in several]
     parts: list[Any] = [*muon_bands(mass, settings)] if band else []
     drawn = [
@@ -76,13 +70,9 @@ def limits_lines(
 
 
 def _coupling_range(several: Sequence[xr.Dataset]) -> Ends:
-    """Return whole decades with some room around the ends of the intervals."""
-    values = np.concatenate([one[end].values.ravel() for one in several for end in ("low", "high")])
-    values = values[np.isfinite(values) & (values > 0.0)]
-    if not values.size:
-        return 1e-5, 1e-2
-    low, high = log10(values.min()), log10(values.max())
-    return 10.0 ** floor(low - 0.15), 10.0 ** ceil(high + 0.15)
+    """Return whole decades around the ends of the intervals."""
+    values = [one[end].values.ravel() for one in several for end in ("low", "high")]
+    return whole_decades(np.concatenate(values), otherwise=(1e-5, 1e-2))
 
 
 def _limit_words(settings: Sequence[Settings], index: int) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lmltgrid.analysis.regions import LEVELS, LIMIT, regions
 from lmltgrid.errors import SpecificationError
-from lmltgrid.views.axes import Ends
+from lmltgrid.views.axes import Ends, ascending
 from lmltgrid.views.frame import X, Y, border_of, ends, framed, muon_bands
 from lmltgrid.views.regions import joined, trace
 from lmltgrid.views.style import (
@@ -79,12 +79,7 @@ def reconstruction(
         max(ends(one["mass"].values)[1] for one in several),
     )
     shown = [_seen(one, levels) for one in several]
-    border = _coupling_range(several, shown) if coupling is None else coupling
-    if not 0.0 < border[0] < border[1]:
-        raise SpecificationError(
-            f"reconstruction: coupling {border[0]:g} to {border[1]:g} is given; it must be "
-            "positive and ascend; correct it"
-        )
+    border = ascending(coupling or _coupling_range(several, shown), "reconstruction: coupling")
     settings = [settings_of(one) for one in several]
     parts: list[Any] = [*muon_bands(mass, settings, alpha=_BAND)] if band else []
     lines: list[Any] = []

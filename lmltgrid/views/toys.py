@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, log10
-
 import holoviews as hv
 import numpy as np
 import xarray as xr
 
 from lmltgrid.analysis.toys import as_limits
 from lmltgrid.errors import SpecificationError
-from lmltgrid.views.axes import Ends
+from lmltgrid.views.axes import Ends, ascending, whole_decades
 from lmltgrid.views.frame import X, Y, benchmark_marks, border_of, ends, filled, framed, muon_bands
 from lmltgrid.views.regions import branches, joined
 from lmltgrid.views.style import (
@@ -51,12 +49,7 @@ def toy_regions(
             "scan more masses"
         )
     mass = ends(found["mass"].values)
-    border = _range(found) if coupling is None else coupling
-    if not 0.0 < border[0] < border[1]:
-        raise SpecificationError(
-            f"toy_regions: coupling {border[0]:g} to {border[1]:g} is given; it must be positive "
-            "and ascend; correct it"
-        )
+    border = ascending(coupling or _coupling_range(found), "toy_regions: coupling")
     settings = settings_of(found)
     parts = []
     if band:
@@ -73,12 +66,8 @@ def toy_regions(
     return framed(parts, mass, border, title_words(settings, first))
 
 
-def _range(found: xr.Dataset) -> Ends:
-    """Return whole decades with some room around the ends of the intervals."""
+def _coupling_range(found: xr.Dataset) -> Ends:
+    """Return whole decades around the ends of the intervals."""
     names = ("low", "high", "asymptotic_low", "asymptotic_high")
-    values = np.concatenate([found[name].values.ravel() for name in names])
-    values = values[np.isfinite(values) & (values > 0.0)]
-    if not values.size:
-        return 1e-5, 1e-2
-    low, high = log10(values.min()), log10(values.max())
-    return 10.0 ** floor(low - 0.15), 10.0 ** ceil(high + 0.15)
+    values = [found[name].values.ravel() for name in names]
+    return whole_decades(np.concatenate(values), otherwise=(1e-5, 1e-2))
