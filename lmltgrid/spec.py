@@ -55,6 +55,7 @@ Mixing = MixingPreset | Number
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=NAME_PATTERN)]
 # a name, or a sum of several, each with a threshold if need be: a+b@1
 Experiments = Annotated[str, Field(min_length=1, max_length=200, pattern=SUM_PATTERN)]
+Oscillation = Annotated[str, Field(min_length=1, max_length=300)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=MODEL_PATTERN)]
 
 
@@ -243,9 +244,9 @@ class ScanSpec(Spec):
     experiments: Annotated[tuple[Experiments, ...], Field(min_length=1)]
     metallicity: Annotated[tuple[Metallicity, ...], Field(min_length=1)] = ("GS98",)
     oscillation: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=300)], ...],
-        BeforeValidator(_as_list),
+        tuple[Oscillation, ...],
         Field(min_length=1),
+        BeforeValidator(_as_list, json_schema_input_type=Oscillation | tuple[Oscillation, ...]),
     ] = ("nufit60",)
     mixing: Mixing | None = None
     atomic: Atomic = "step+rrpa"

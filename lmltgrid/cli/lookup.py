@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,9 @@ def experiments(*, as_json: bool, experiments: Path | None) -> None:
     say([Table("Experiments", columns, rows, frozenset({0, 1, 2, 3, 6}))], notes=notes)
 
 
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+
+
 @click.command(
     "schema",
     cls=Verb,
@@ -124,10 +129,14 @@ def _schema(kind: str) -> dict[str, Any]:
     from lmltgrid.spec import ScanSpec
     from lmltgrid.tables.experiments import SPECS
 
-    kinds: dict[str, Any] = {"scan": ScanSpec.model_json_schema()}
-    if kind == "experiment":
-        forms = [TypeAdapter(spec).json_schema() for spec in SPECS.values()]
-        kinds["experiment"] = {"anyOf": forms}
+    class Bounded(GenerateJsonSchema):
+        """Bounds beside a validator of ours keep pydantic's names, which no editor knows."""
+
+        def generate_inner(self, schema: Any) -> dict[str, Any]:
+            found = super().generate_inner(schema)
+            return {_BOUNDS.get(key, key): value for key, value in found.items()}
+
+    form: Any = ScanSpec if kind == "scan" else reduce(or_, SPECS.values())
+    found = TypeAdapter(form).json_schema(schema_generator=Bounded)
     # editors go by the dialect to know how to read the rest
-    found: dict[str, Any] = kinds[kind]
     return {"$schema": GenerateJsonSchema.schema_dialect} | found
