@@ -16,6 +16,7 @@ from typing import Any
 import fake_scan
 import pytest
 from click.testing import CliRunner
+from dead_process import dead_process
 
 from lmltgrid import cluster, scan, service
 from lmltgrid.bundle import Evaluator
@@ -243,10 +244,7 @@ class TestWatch:
         with lease:
             held = lease.path.read_text()
             assert next(watch(store.path, 0.1)).busy
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
+        pid = dead_process()
         lease.path.write_text(held.replace(f'"pid":{os.getpid()}', f'"pid":{pid}'))
         (look,) = watch(store.path, 0.1)
         (holder,) = look.holders

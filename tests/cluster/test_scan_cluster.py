@@ -11,6 +11,7 @@ from typing import Any
 
 import fake_scan
 import pytest
+from dead_process import dead_process
 
 from lmltgrid import cluster
 from lmltgrid.bundle import Evaluator
@@ -265,15 +266,6 @@ class TestLease:
             time.sleep(0.3)
             assert lease.path.stat().st_mtime > 1
             assert not lease.lost
-
-
-def dead_process() -> int:
-    """Return the number of a process that has ended."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return pid
 
 
 def test_a_report_is_json() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import fake_scan
 import pytest
+from dead_process import dead_process
 from test_service import SPEC, chunk_bytes
 
 from lmltgrid import cluster, service
@@ -88,10 +89,7 @@ class TestLeases:
     def test_the_lease_of_a_dead_shard_is_taken_over_by_whoever_comes(self, store: Store) -> None:
         with Lease(store.path, print, Shard(1, 3)) as lease:
             content = json.loads(lease.path.read_text())
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
+        pid = dead_process()
         for shard in (None, Shard(1, 3), Shard(2, 4)):
             lease.path.write_text(json.dumps(content | {"pid": pid}))
             run_scan(store.path, PLAIN, cluster.in_process(), shard=shard)

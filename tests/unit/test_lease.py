@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dead_process import dead_process
 
 from lmltgrid import lease as lease_module
 from lmltgrid.errors import MachineError
@@ -239,12 +240,3 @@ def wait_until(happens: Any) -> None:
             return
         time.sleep(0.02)
     pytest.fail("it did not happen in 12 s")
-
-
-def dead_process() -> int:
-    """The number of a process that has ended."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return pid

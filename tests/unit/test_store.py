@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
-import re
-import threading
 import time
 import warnings
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from dead_process import dead_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from s3_server import READER
 from sample_store import DIMS, IDENTITY, MOMENTS, chunk, fill, layout, numbers
 
-from lmltgrid import store as store_module
-from lmltgrid.errors import LmltgridError, MachineError, SpecificationError, VerificationError
-from lmltgrid.lease import Lease
-from lmltgrid.plan import ArrayLayout, GroupLayout, Plan, StoreLayout, layout_bytes
+from lmltgrid.errors import LmltgridError, SpecificationError, VerificationError
+from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout, layout_bytes
 from lmltgrid.processes import machine_key
-from lmltgrid.reaching import decoding
-from lmltgrid.storage import Storage, local, storage_of
 from lmltgrid.store import (
     IncompleteStoreWarning,
     Store,
@@ -41,17 +32,6 @@ from lmltgrid.store import (
     status,
 )
 from lmltgrid.verify import repair_store, verify_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
-
-
-@pytest.fixture
-def any_store(anywhere: Path | str) -> Store:
-    """A store in a folder and one on S3 in turn."""
-    return create_store(anywhere, layout(), MOMENTS)
 
 
 def test_what_is_written_comes_back_as_a_data_tree(any_store: Store) -> None:
@@ -246,210 +226,6 @@ def test_an_array_with_a_further_axis_is_whole_in_every_chunk(tmp_path: Path) ->
         store.write_unit(1, dict.fromkeys(("p_value", "quantile"), values[..., 0]))
 
 
-class TestCreation:
-    def test_nothing_is_overwritten(self, any_store: Store) -> None:
-        with pytest.raises(SpecificationError, match="something exists here"):
-            create_store(any_store.path, layout(), {})
-
-    def test_a_failure_leaves_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def full(self: Plan, storage: Storage) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(Plan, "save", full)
-        with pytest.raises(MachineError, match="No space left on device"):
-            create_store(tmp_path / "scan.zarr", layout(), MOMENTS)
-        assert list(tmp_path.iterdir()) == []
-
-    def test_another_run_that_was_faster_is_named(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        path = tmp_path / "scan.zarr"
-        write = store_module.write_skeleton
-
-        def beaten(side: Storage, *rest: Any) -> None:
-            write(side, *rest)
-            monkeypatch.setattr(store_module, "write_skeleton", write)
-            create_store(path, layout(), {})
-
-        monkeypatch.setattr(store_module, "write_skeleton", beaten)
-        monkeypatch.setattr(local, "machine_key", map(str, count()).__next__)
-        with pytest.raises(MachineError, match="another run has created this store") as caught:
-            create_store(path, layout(), MOMENTS)
-        assert f"'lmltgrid status {path}' shows it: wait for that run" in str(caught.value)
-        assert "permissions" not in str(caught.value)
-        assert [one.name for one in tmp_path.iterdir()] == ["scan.zarr"]
-        assert open_store(path).plan.identity == IDENTITY
-
-    def test_a_killed_creation_is_no_store_and_is_swept(self, tmp_path: Path) -> None:
-        dead = dead_process()
-        side = tmp_path / f"scan.zarr.creating-{machine_key()}-{dead}"
-        (side / "grid").mkdir(parents=True)
-        alive = tmp_path / f"scan.zarr.creating-{machine_key()}-{os.getppid()}"
-        foreign = tmp_path / "scan.zarr.creating-0123456789ab-1"
-        alive.mkdir()
-        foreign.mkdir()
-        with pytest.raises(SpecificationError, match="not a store"):
-            open_store(side)
-        create_store(tmp_path / "scan.zarr", layout(), {})
-        assert not side.exists()
-        assert alive.exists()
-        assert foreign.exists()
-
-    def test_no_room_is_refused_with_both_numbers(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        small = SimpleNamespace(f_bavail=3, f_frsize=100)
-        monkeypatch.setattr(os, "statvfs", lambda _: small)
-        with pytest.raises(MachineError, match=r"344 bytes are needed and 300 are free") as caught:
-            create_store(tmp_path / "deep" / "scan.zarr", layout(), {})
-        assert caught.value.exit_code == 6
-        assert list(tmp_path.iterdir()) == []
-
-
-class TestCreationOnS3:
-    """Nothing can be renamed there: the plan comes last."""
-
-    def test_a_failure_leaves_nothing(self, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(self: Plan, storage: Storage) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(Plan, "save", full)
-        with pytest.raises(MachineError, match="No space left on device"):
-            create_store(s3_url, layout(), MOMENTS)
-        assert list(storage_of(s3_url).names()) == []
-
-    def test_what_a_dead_creator_left_is_no_store_and_is_written_anew(self, s3_url: str) -> None:
-        storage = storage_of(s3_url)
-        dead = {"machine": machine_key(), "host": "here", "pid": dead_process(), "since": "now"}
-        storage.write("_ledger/lease.json", json.dumps(dead).encode())
-        storage.write("grid/darwin-nr/old/zarr.json", b"{}")
-        assert not store_module.taken(s3_url)
-        for use in (open_store, status, open_grid):
-            with pytest.raises(SpecificationError, match="was not created completely"):
-                use(s3_url)
-        store = create_store(s3_url, layout(), MOMENTS)
-        assert not storage.exists("grid/darwin-nr/old/zarr.json")
-        assert set(storage.names()) == {*store.plan.files, "_ledger/plan.json"}
-
-    @pytest.mark.parametrize(
-        "other", ["_ledger/done/000000/000.json", "other.zarr/_ledger/plan.json", "thesis.pdf"]
-    )
-    def test_what_is_more_than_a_creator_leaves_is_not_touched(
-        self, s3_url: str, other: str
-    ) -> None:
-        storage = storage_of(s3_url)
-        dead = {"machine": machine_key(), "pid": dead_process()}
-        storage.write("_ledger/lease.json", json.dumps(dead).encode())
-        storage.write(other, b"x")
-        with pytest.raises(SpecificationError, match="something exists here"):
-            create_store(s3_url, layout(), MOMENTS)
-        assert storage.read(other) == b"x"
-
-    def test_of_many_creators_one_succeeds(self, s3_url: str) -> None:
-        start = threading.Barrier(4)
-        ended: list[object] = []
-
-        def create() -> None:
-            start.wait()
-            try:
-                ended.append(create_store(s3_url, layout(), MOMENTS))
-            except (MachineError, SpecificationError) as error:
-                ended.append(str(error))
-
-        threads = [threading.Thread(target=create) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        texts = [text for text in ended if isinstance(text, str)]
-        assert len(texts) == 3, ended
-        reasons = "another run holds|another run has created|something exists here"
-        assert all(re.search(reasons, text) for text in texts), texts
-        assert verify_store(open_store(s3_url), deep=True).ok
-        assert set(storage_of(s3_url).names()) >= {"_ledger/plan.json", "zarr.json"}
-        assert status(s3_url)["leases"] == []
-
-    def test_a_creator_that_was_believed_dead_leaves_the_store_of_another(
-        self, s3_url: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write = store_module.write_skeleton
-
-        def robbed(side: Storage, *rest: Any) -> None:
-            monkeypatch.setattr(store_module, "write_skeleton", write)
-            side.delete("_ledger/lease.json")
-            create_store(s3_url, layout(), MOMENTS)
-            write(side, *rest)
-
-        monkeypatch.setattr(store_module, "write_skeleton", robbed)
-        with pytest.raises(MachineError, match="another run has created this store"):
-            create_store(s3_url, layout(), MOMENTS)
-        assert verify_store(open_store(s3_url), deep=True).ok
-
-
-class TestOpening:
-    def test_what_is_no_store(self, tmp_path: Path) -> None:
-        with pytest.raises(SpecificationError, match="there is no store here"):
-            open_store(tmp_path / "nothing")
-        (tmp_path / "file").write_text("x")
-        with pytest.raises(SpecificationError, match="not a store of lmltgrid"):
-            open_store(tmp_path)
-
-    def test_what_is_no_store_on_s3(self, s3_url: str) -> None:
-        with pytest.raises(SpecificationError, match="there is no store here"):
-            open_store(s3_url)
-        storage_of(s3_url).write("thesis.pdf", b"x")
-        with pytest.raises(SpecificationError, match="not a store of lmltgrid"):
-            open_store(s3_url)
-
-    def test_another_scan(self, any_store: Store) -> None:
-        assert open_store(any_store.path, IDENTITY).plan == any_store.plan
-        with pytest.raises(SpecificationError, match="holds scan feedfacefeed, but beef was asked"):
-            open_store(any_store.path, "beef")
-
-    def test_a_newer_format(self, store: Store) -> None:
-        plan = store.path / "_ledger" / "plan.json"
-        plan.write_text(json.dumps(json.loads(plan.read_text()) | {"format": 99}))
-        with pytest.raises(SpecificationError, match="format 99; this lmltgrid reads formats up"):
-            open_store(store.path)
-
-    @pytest.mark.parametrize("name", ["_ledger/plan.json", "zarr.json"])
-    @pytest.mark.parametrize("damage", ["missing", "cut", "empty", "other"])
-    def test_damaged_plan_or_metadata(self, any_store: Store, name: str, damage: str) -> None:
-        files = any_store.storage
-        content = files.read(name)
-        if damage == "missing":
-            files.delete(name)
-        else:
-            half = content[: len(content) // 2]
-            files.write(name, {"cut": half, "empty": b"", "other": b"{}"}[damage])
-        with pytest.raises(VerificationError, match=r"damaged .*; restore"):
-            open_store(any_store.path)
-
-    def test_metadata_that_differ_from_the_plan(self, store: Store) -> None:
-        path = store.path / "zarr.json"
-        path.write_text(path.read_text().replace("feedface", "deadbeef"))
-        with pytest.raises(VerificationError, match="identity differs from the plan"):
-            open_store(store.path)
-
-    def test_foreign_codecs_are_refused(self, store: Store) -> None:
-        """A codec such as numcodecs' pickle would run code of the store's author."""
-        path = store.path / "zarr.json"
-        root = json.loads(path.read_text())
-        node = root["consolidated_metadata"]["metadata"]["moments/darwin-nr/channel"]
-        node["codecs"] = [{"name": "numcodecs.pickle", "configuration": {}}]
-        path.write_text(json.dumps(root))
-        with pytest.raises(VerificationError, match="no form that we write"):
-            open_store(store.path)
-
-    def test_a_plan_cannot_point_out_of_the_store(self, store: Store) -> None:
-        path = store.path / "_ledger" / "plan.json"
-        path.write_text(path.read_text().replace("grid/lz", "grid/../../lz"))
-        with pytest.raises(VerificationError, match="a group is called"):
-            open_store(store.path)
-
-
 def test_sweep_removes_what_a_killed_writer_leaves(store: Store) -> None:
     fill(store)
     orphans = [
@@ -478,15 +254,6 @@ def test_status_agrees_with_the_ledger(store: Store) -> None:
     files = [f for f in store.path.rglob("*") if f.is_file() and "_ledger" not in f.parts]
     assert state["bytes"] == sum(f.stat().st_size for f in files)
     json.dumps(state)
-
-
-def dead_process() -> int:
-    """The number of a process that has ended."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return pid
 
 
 @pytest.mark.parametrize(
@@ -551,29 +318,6 @@ def test_files_that_are_no_markers_are_not_counted(store: Store) -> None:
     assert store.done().all()
 
 
-@pytest.mark.parametrize(
-    "name", ["grid/darwin-nr/z", "moments/darwin-nr/rate", "grid/darwin-nr/model"]
-)
-def test_damaged_bytes_are_named_by_store_and_remedy(store: Store, name: str) -> None:
-    path = next(path for path in (fill(store).path / name / "c").rglob("*") if path.is_file())
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
-
-    def read() -> None:
-        read_moments(store)
-        tree = open_grid(store.path)
-        with decoding(store.path):
-            tree["grid/darwin-nr"].to_dataset().load()
-
-    with pytest.raises(
-        VerificationError, match=rf"'lmltgrid verify {store.path} --deep'"
-    ) as caught:
-        read()
-    assert str(caught.value).startswith(f"{store.path}: the store cannot be read (")
-    assert caught.value.exit_code == 5
-
-
 def test_a_unit_says_where_it_lies(any_store: Store) -> None:
     assert any_store.where(1) == {
         "group": "grid/darwin-nr",
@@ -581,46 +325,3 @@ def test_a_unit_says_where_it_lies(any_store: Store) -> None:
         "index": {"model": [0, 1], "exposure": [2, 4], "mass": [0, 4]},
         "coordinates": {"model": ["model-0", "model-0"], "exposure": [3.0, 4.0]},
     }
-
-
-class TestReadOnly:
-    """Whoever may only read a store can look at all of it, and is told why it cannot go on."""
-
-    def look(self, path: Path | str, units: int) -> None:
-        with pytest.warns(IncompleteStoreWarning, match=f"{8 - units} of 8 units are missing"):
-            tree = open_grid(path)
-        assert tree["grid/darwin-nr/z"].load().shape == (2, 5, 4)
-        assert set(read_moments(open_store(path))) == {"darwin-nr"}
-        assert status(path)["done"] == units
-        report = verify_store(open_store(path), deep=True, evaluate=numbers)
-        assert report.ok
-        assert report.recomputed == 3
-        with (
-            pytest.raises(MachineError, match=r"the store cannot be written \(.*check its perm"),
-            Lease(path, print),
-        ):
-            pytest.fail("a lease that cannot be written is held")
-
-    def test_a_reader_of_a_bucket(self, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        fill(create_store(s3_url, layout(), MOMENTS), [0, 1, 2])
-        with Lease(s3_url, print):
-            for name, value in READER.items():
-                monkeypatch.setenv(name, value)
-            assert status(s3_url)["leases"][0]["stale"] is False
-        self.look(s3_url, 3)
-
-    def test_a_folder(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        fill(store, [0, 1, 2])
-        real = Path.open
-
-        def refuse(*_: object, **__: object) -> None:
-            raise OSError(errno.EROFS, "Read-only file system")
-
-        def reading(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
-            return real(path, mode, *rest, **named) if mode in ("r", "rb") else refuse()
-
-        monkeypatch.setattr(Path, "open", reading)
-        for name in ("unlink", "mkdir", "rename", "replace", "touch"):
-            monkeypatch.setattr(Path, name, refuse)
-        monkeypatch.setattr(os, "utime", refuse)
-        self.look(store.path, 3)
