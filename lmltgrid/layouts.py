@@ -1,17 +1,50 @@
-"""The groups of a scan's store: the grid of each experiment, and its pseudo-experiments."""
+"""What a scan's store is to hold: grids, pseudo-experiments, and where their numbers come from."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import platform
+from importlib import metadata
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from lmltgrid import grid, toys
-from lmltgrid.plan import ArrayLayout, GroupLayout
+from lmltgrid.datafiles import manifest
+from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout
 from lmltgrid.tables.experiment import Experiment
 from lmltgrid.variables import GRID_VARIABLES, TOY_VARIABLES, Variable
 
 Axes = dict[str, NDArray[Any]]
+PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
+
+
+def layout(plan: grid.GridPlan) -> StoreLayout:
+    """Return the layout of the store that a plan fills."""
+    return StoreLayout(groups(plan), _provenance(plan), plan.identity)
+
+
+def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
+    """Return what the numbers come from: specification, data files with sources, versions."""
+    known = manifest()
+    data = {
+        name: {
+            "sha256": digest,
+            "source": known.get(name, {}).get("source", "user"),
+            "doi": known.get(name, {}).get("doi", ""),
+        }
+        for name, digest in plan.data_files.items()
+    }
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "title": plan.spec.title or "lmltgrid scan",
+        "specification": plan.spec.as_json(),
+        "models": json.dumps([model.as_dict() for model in plan.models]),
+        "exposure": json.dumps({e.name: plan.exposures(e).tolist() for e in plan.experiments}),
+        "oscillation": json.dumps([one.model_dump(mode="json") for one in plan.oscillations]),
+        "data_files": json.dumps(data),
+        "versions": json.dumps(versions | {"python": platform.python_version()}),
+    }
 
 
 def groups(plan: grid.GridPlan) -> tuple[GroupLayout, ...]:

@@ -6,29 +6,26 @@ is resumed without the files it was started from.
 
 from __future__ import annotations
 
-import json
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid import grid, layouts
+from lmltgrid import grid
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import Choice, choose, dashboard_words
-from lmltgrid.datafiles import manifest
 from lmltgrid.errors import BusyError, SpecificationError, StoppedError
 from lmltgrid.fill import evaluate, load_states, stored_spec
-from lmltgrid.plan import StoreLayout, layout_bytes
+from lmltgrid.layouts import layout
+from lmltgrid.plan import layout_bytes
 from lmltgrid.progress import Audience, Journal, Reporter, show_progress
 from lmltgrid.reaching import reaching
 from lmltgrid.scan import run_scan
@@ -40,7 +37,6 @@ from lmltgrid.verify import repair_store, verify_store
 
 LONGEST: Final = 3e9  # s, a century; a later end is none
 CREATION: Final = 300.0  # s to wait for the store that another shard creates
-PACKAGES: Final = ("lmltgrid", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed")
 
 
 @dataclass(frozen=True)
@@ -66,34 +62,6 @@ class Outcome:
     exit_code: int
     summary: dict[str, Any]
     figure: Path | None
-
-
-def layout(plan: grid.GridPlan) -> StoreLayout:
-    """Return the layout of the store that a plan fills."""
-    return StoreLayout(layouts.groups(plan), _provenance(plan), plan.identity)
-
-
-def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
-    """Return what the numbers come from: specification, data files with sources, versions."""
-    known = manifest()
-    data = {
-        name: {
-            "sha256": digest,
-            "source": known.get(name, {}).get("source", "user"),
-            "doi": known.get(name, {}).get("doi", ""),
-        }
-        for name, digest in plan.data_files.items()
-    }
-    versions = {name: metadata.version(name) for name in PACKAGES}
-    return {
-        "title": plan.spec.title or "lmltgrid scan",
-        "specification": plan.spec.as_json(),
-        "models": json.dumps([model.as_dict() for model in plan.models]),
-        "exposure": json.dumps({e.name: plan.exposures(e).tolist() for e in plan.experiments}),
-        "oscillation": json.dumps([one.model_dump(mode="json") for one in plan.oscillations]),
-        "data_files": json.dumps(data),
-        "versions": json.dumps(versions | {"python": platform.python_version()}),
-    }
 
 
 def run(

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 from timing import line
 
-from lmltgrid import grid, service
+from lmltgrid import fill, grid, layouts
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import choose
@@ -109,9 +109,9 @@ def compare(title: str, spec: ScanSpec, cluster: str, folder: Path) -> None:
     with Watched() as watched:
         begun = time.perf_counter()
         plan = grid.make_plan(spec)
-        stores.create_store(target, service.layout(plan), grid.compute_moments(plan))
+        stores.create_store(target, layouts.layout(plan), grid.compute_moments(plan))
         with choose(cluster, said.workers, spec.run.memory_mb).start() as executor:
-            evaluator = Evaluator(service.load_states, service.evaluate)
+            evaluator = Evaluator(fill.load_states, fill.evaluate)
             started = time.perf_counter()
             report = run_scan(target, evaluator, executor)
             seconds = time.perf_counter() - begun

@@ -22,7 +22,7 @@ from scipy import special, stats
 from scipy.integrate import quad
 from timing import best, line
 
-from lmltgrid import basis, grid, scan, service
+from lmltgrid import basis, fill, grid, layouts, scan
 from lmltgrid import store as stores
 from lmltgrid.bundle import Evaluator
 from lmltgrid.cluster import in_process, local
@@ -195,7 +195,7 @@ def bench_scan(folder: Path) -> None:
     def run(target: str, evaluator: Evaluator) -> float:
         path = folder / target
         shutil.rmtree(path, ignore_errors=True)
-        stores.create_store(path, service.layout(plan), known)
+        stores.create_store(path, layouts.layout(plan), known)
         with in_process() as executor:
             start = time.perf_counter()
             report = scan.run_scan(path, evaluator, executor)
@@ -203,12 +203,12 @@ def bench_scan(folder: Path) -> None:
         report.require()
         return seconds
 
-    store = stores.create_store(folder / "units.zarr", service.layout(plan), known)
+    store = stores.create_store(folder / "units.zarr", layouts.layout(plan), known)
     for unit in range(store.units()):
         place = store.plan.place(unit)
         key = f"{place.group.path}{place.index}"
         _PLANES[key] = evaluate(state, place.index)
-    full = Evaluator(service.load_states, service.evaluate)
+    full = Evaluator(fill.load_states, fill.evaluate)
     only = Evaluator(nothing, remembered)
     run("full.zarr", full)
     # interleaved, so that both meet the same machine
@@ -233,9 +233,9 @@ def bench_memory(folder: Path) -> None:
         exposure = {"log": {"start": 1, "stop": 1000, "num": number}}
         plan = grid.make_plan(scan_spec(exposure=exposure))
         path = folder / f"memory-{number}.zarr"
-        stores.create_store(path, service.layout(plan), grid.compute_moments(plan))
+        stores.create_store(path, layouts.layout(plan), grid.compute_moments(plan))
         with local(1, 2000) as executor:
-            report = scan.run_scan(path, Evaluator(service.load_states, service.evaluate), executor)
+            report = scan.run_scan(path, Evaluator(fill.load_states, fill.evaluate), executor)
             report.require()
             children = psutil.Process().children(recursive=True)
             peak = max(_peak(child) for child in children)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import lmltgrid
-from lmltgrid import grid, service
+from lmltgrid import grid, layouts, service
 from lmltgrid import store as stores
 from lmltgrid.cli import main
 from lmltgrid.errors import MachineError, SpecificationError, StoppedError, VerificationError
@@ -164,7 +164,7 @@ def test_the_slower_of_two_runs_is_told_so(spec, tmp_path, monkeypatch):
 
     def beaten(plan):
         moments = compute(plan)
-        stores.create_store(tmp_path / "a.zarr", service.layout(plan), moments)
+        stores.create_store(tmp_path / "a.zarr", layouts.layout(plan), moments)
         return moments
 
     monkeypatch.setattr(grid, "compute_moments", beaten)

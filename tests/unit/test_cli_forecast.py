@@ -10,7 +10,7 @@ import pytest
 from cli_calls import answer, invoke, refused
 
 import lmltgrid
-from lmltgrid import calibration, estimate, service, summary
+from lmltgrid import calibration, estimate, layouts, service, summary
 from lmltgrid import store as stores
 from lmltgrid.grid import make_plan
 
@@ -181,7 +181,7 @@ def test_pseudo_experiments_are_forecast(tmp_path: Path, parameters: int) -> Non
     found = lmltgrid.forecast(path, store=tmp_path / "x.zarr")
     parts = {part.experiment: part for part in found.parts}
     assert list(parts) == ["darwin-nr", "cenns610", "toys/darwin-nr", "toys/cenns610"]
-    layout = service.layout(make_plan(lmltgrid.load_spec(path)))
+    layout = layouts.layout(make_plan(lmltgrid.load_spec(path)))
     assert found.chunks == sum(group.units for group in layout.groups)
     assert found.nbytes == sum(group.nbytes for group in layout.groups)
     # fits take longer than counts, which take longer than a grid without either

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from lmltgrid import grid, service, state, toys
+from lmltgrid import grid, layouts, state, toys
 from lmltgrid.errors import SpecificationError
 from lmltgrid.lazy import virtual
 from lmltgrid.spec import ScanSpec, validate
@@ -197,12 +197,12 @@ def test_a_store_without_pseudo_experiments_is_what_it_was() -> None:
     assert "toys" not in plain.identity()
     assert "toys" not in plain.as_json()
     assert scan().identity()["toys"]["seed"] == 1
-    layout = service.layout(grid.make_plan(plain))
+    layout = layouts.layout(grid.make_plan(plain))
     assert [group.path for group in layout.groups] == ["grid/darwin-nr"]
-    drawn = service.layout(grid.make_plan(scan()))
+    drawn = layouts.layout(grid.make_plan(scan()))
     assert [group.path for group in drawn.groups] == ["grid/darwin-nr", "toys/darwin-nr"]
     assert drawn.identity != layout.identity
-    assert drawn.identity != service.layout(grid.make_plan(scan(toys={"seed": 2}))).identity
+    assert drawn.identity != layouts.layout(grid.make_plan(scan(toys={"seed": 2}))).identity
 
 
 def test_chunks_are_about_a_second_of_work() -> None:
