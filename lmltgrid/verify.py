@@ -70,8 +70,8 @@ def verify_store(
 
     The bytes of units are not looked at while files that say how to read them are damaged.
 
-    ``evaluate(group, index)`` recomputes ``sample`` sound units, compared bit by bit, unless files
-    are damaged that they are computed from.
+    ``evaluate(group, index)`` recomputes ``sample`` finished units, compared bit by bit, once
+    nothing else is wrong.
     Nothing is changed; `repair_store` makes a resumed scan compute damaged units anew. Only the
     units of ``shard`` are looked at, if one is given.
     """
@@ -98,7 +98,7 @@ def verify_store(
             sound[unit] = not problem
             if problem:
                 report.damaged[unit] = f"{store.path}: unit {unit}: {problem}"
-    if evaluate is not None and not report.files:  # what a unit is computed from is sound
+    if evaluate is not None and not (report.files or report.damaged):
         chosen = np.random.default_rng(seed).permutation(np.flatnonzero(sound))[:sample]
         for unit in map(int, chosen):
             report.recomputed += 1
