@@ -127,6 +127,38 @@ def _crossing(x: Array, values: Array, bound: float, i: int) -> float:
     return float(np.exp(np.interp(share, [0.0, 1.0], np.log(x[i : i + 2]))))
 
 
+def narrow_outlines(found: xr.Dataset, bound: float) -> list[Array]:
+    """Return the outlines of a region that no mass shows at two couplings of the axis.
+
+    Each is of shape (n, 2), mass and coupling, the first point repeated at the end. There are none
+    if the region is wider, if it ends at g = 0, or if some point of the plane is not known.
+    """
+    masses, profile, coupling, width = _nodes_of(found)
+    inside = np.flatnonzero(profile <= bound)
+    if not np.isfinite(width[inside]).all():
+        return []
+    half = np.zeros(masses.size)
+    half[inside] = width[inside] * np.sqrt(bound - profile[inside])
+    g = found["coupling"].values
+    step = float(np.log(g[-1] / g[0])) / (g.size - 1)
+    if not inside.size or half[inside].max() >= step or found["delta_chi2"].isnull().any():
+        return []
+    out = []
+    for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
+        logs = [(np.log(masses[i]), np.log(coupling[i]), half[i]) for i in run]
+        for at, place in ((int(run[0]) - 1, 0), (int(run[-1]), len(run) + 1)):
+            if 0 <= at < masses.size - 1:  # it ends in a point between two masses
+                end = np.log(_crossing(masses, profile, bound, at))
+                beside = coupling[[at, at + 1]]
+                beside = np.log(np.where(beside > 0.0, beside, beside.max()))
+                y = float(np.interp(end, np.log(masses[[at, at + 1]]), beside))
+                logs.insert(place, (end, y, 0.0))
+        x, y, h = np.array(logs).T
+        rim = np.concatenate([np.c_[x, y - h], np.c_[x, y + h][::-1]])
+        out.append(np.exp(np.concatenate([rim, rim[:1]])))
+    return out
+
+
 def upper_limit(above: Array, g: Array) -> Array:
     """Return the coupling above which all is excluded at each mass: 0 or inf beyond the axis.
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from lmltgrid.analysis.regions import LEVELS, LIMIT, regions
+from lmltgrid.analysis.regions import LEVELS, LIMIT, narrow_outlines, regions
 from lmltgrid.errors import SpecificationError
 from lmltgrid.views.axes import Ends, ascending
 from lmltgrid.views.frame import X, Y, border_of, ends, framed, muon_bands
@@ -102,8 +102,11 @@ def allowed(found: xr.Dataset, bound: float) -> list[Array]:
     """Return the closed outlines of where the chi-square is above its minimum by no more.
 
     Its root is interpolated, linear in log mass and log coupling, which is exact for a parabola.
-    What does not converge is inside.
+    What does not converge is inside. A region narrower than the axis has the outline of its nodes.
     """
+    narrow = narrow_outlines(found, bound)
+    if narrow:
+        return narrow
     root = np.sqrt(np.clip(np.nan_to_num(found["delta_chi2"].values, nan=0.0), 0.0, None))
     level = float(np.exp(-_SLOPE * np.sqrt(bound)))
     mass, coupling = found["mass"].values, found["coupling"].values

@@ -40,6 +40,18 @@ def found(experiment="ess", width=(0.3, 0.1), **settings):
     )
 
 
+def narrow(tilt=0.0):
+    """One a hundredth of a decade wide in the mass and a tenth of that in the coupling."""
+    nodes = POINT[0] * 10.0 ** (0.01 * np.linspace(-10.0, 10.0, 401))
+    x = np.log10(nodes / POINT[0])
+    return found(width=(0.01, 1e-3)).assign(
+        node_mass=("node", nodes),
+        node_profile=("node", (x / 0.01) ** 2),
+        node_coupling=("node", POINT[1] * 10.0 ** (tilt * x)),
+        node_width=("node", np.full(nodes.size, 1e-3 * np.log(10.0))),
+    )
+
+
 def unseen(**settings):
     """The same, where no coupling at all is allowed too."""
     return found(width=(0.3, 10.0), **settings)
@@ -65,6 +77,29 @@ class TestAllowed:
         y = np.log10(outline[:, 1] / POINT[1]) / 0.1
         # a circle of radius r by chords of a third, the step of the coupling: h^2/8r inside it
         assert np.hypot(x, y) == pytest.approx(np.sqrt(bound), rel=(1.0 / 3.0) ** 2 / 8.0 / bound)
+
+    @pytest.mark.parametrize("tilt", [0.0, 0.5, -2.0])
+    @pytest.mark.parametrize("bound", [2.279, 5.991])
+    def test_a_region_narrower_than_the_axis_is_not_lost(self, bound, tilt):
+        data = narrow(tilt)
+        (outline,) = allowed(data, bound)
+        x = np.log10(outline[:, 0] / POINT[0])
+        y = np.log10(outline[:, 1] / POINT[1]) - tilt * x
+        assert np.hypot(x / 0.01, y / 1e-3) == pytest.approx(np.sqrt(bound), rel=1e-6)
+        assert outline[0] == pytest.approx(outline[-1])
+        (run,) = with_holes([np.log10(outline)])
+        assert run["holes"] == [[]]
+
+    def test_two_narrow_regions_are_two(self):
+        data = narrow()
+        data["node_profile"] = (data["node_profile"] - 4.0) ** 2
+        assert len(allowed(data, 2.279)) == 2
+
+    def test_a_narrow_region_beside_what_is_not_known_is_as_wide_as_that(self):
+        data = narrow()
+        data["delta_chi2"][10, 5] = np.nan
+        (outline,) = allowed(data, 2.3)
+        assert np.abs(np.log10(outline[:, 1] / COUPLING[5])).max() < np.log10(COUPLING[1] / 1e-5)
 
     def test_what_is_not_known_is_inside(self):
         data = found()
