@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
 DEFAULT_LEVEL: Final = 0.90
+_LEAST: Final = 1e-3  # of a likelihood ratio that excludes anything
+_TINY: Final = 1e-300
 _FLOOR: Final = 1e-3  # of a ratio whose logarithm is taken, close enough to where it is 1
 _LABELS: Final = {
     "critical_value": "likelihood ratio up to which a point is allowed, calibrated",
@@ -37,7 +39,9 @@ def feldman_cousins(drawn: xr.Dataset, *, level: float = DEFAULT_LEVEL) -> xr.Da
     """Return the critical values of pseudo-experiments, and which points the data exclude.
 
     A point is allowed if the likelihood ratio of the data is one that less than the level of all
-    pseudo-experiments at the point stay below. Points without a fit are not excluded.
+    pseudo-experiments at the point stay below. Points without a fit are not excluded, nor are those
+    that the data do not tell from the best fit: expected data are no whole number of events, and
+    where few are expected hardly any pseudo-experiment is that close to them.
 
     Parameters
     ----------
@@ -75,7 +79,7 @@ def feldman_cousins(drawn: xr.Dataset, *, level: float = DEFAULT_LEVEL) -> xr.Da
     found = drawn[["statistic", "p_value"]].assign(
         critical_value=critical,
         critical_error=error,
-        excluded=drawn["statistic"] - critical > TIE,
+        excluded=_beyond(drawn["statistic"], critical),
         excluded_asymptotic=drawn["statistic"] > asymptotic,
     )
     for name, words in _LABELS.items():
@@ -88,10 +92,12 @@ def calibrated_limits(drawn: xr.Dataset, *, level: float = DEFAULT_LEVEL) -> xr.
     """Return the couplings that the data exclude at each mass, calibrated and asymptotically.
 
     Between two couplings of the axis, the logarithm of likelihood ratio over critical value is
-    taken as linear in log g: both are powers of g, nearly. Where counts are few, and the likelihood
-    ratio of the data is the critical value itself, that of the p-value is taken. What is excluded,
-    or allowed, by less than the Monte Carlo error between two regions of the other kind is not told
-    from them. An interval that reaches the last coupling of the axis is open.
+    taken as linear in log g: both are powers of g, nearly. Where counts are so few that the
+    critical value is that of one number of events, and jumps to the next, the same is done with
+    -log(p-value): where nothing is seen it is the expected number of events. What is excluded, or
+    allowed, by less than the Monte Carlo error between two regions of the other kind is not told
+    from them. An interval that reaches the last coupling of the axis, the attribute
+    ``last_coupling``, is open.
 
     Parameters
     ----------
@@ -131,7 +137,7 @@ def calibrated_limits(drawn: xr.Dataset, *, level: float = DEFAULT_LEVEL) -> xr.
             found[name].values[i]
             for name in ("statistic", "p_value", "critical_value", "critical_error")
         )
-        own = _Line(coupling, t, critical, error, p, 1.0 - level, int(found.attrs["toys"]))
+        own = _Line(coupling, t, critical, error, p, level, found.attrs)
         flat = np.full(t.size, float(found.attrs["asymptotic_value"]))
         calibrated.append(own.excluded())
         asymptotic.append(replace(own, critical=flat, error=np.zeros(t.size), p=None).excluded())
@@ -142,7 +148,7 @@ def calibrated_limits(drawn: xr.Dataset, *, level: float = DEFAULT_LEVEL) -> xr.
         for name, value in _padded(names[:2], asymptotic, "asymptotic_interval").items()
     }
     points = {name: one for name, one in found.coords.items() if name != "coupling"}
-    return xr.Dataset(variables, coords=points, attrs=found.attrs)
+    return xr.Dataset(variables, points, found.attrs | {"last_coupling": float(coupling[-1])})
 
 
 def as_limits(found: xr.Dataset, *, asymptotic: bool = False) -> xr.Dataset:
@@ -187,9 +193,9 @@ class _Line:
     Attributes
     ----------
     p
-        The p-value, if critical values are those of pseudo-experiments, ...
-    beyond, number
-        ... that at the limit, and of how many.
+        The p-value, if critical values are those of pseudo-experiments.
+    level, attrs
+        What is asked for, and how pseudo-experiments were drawn.
     """
 
     coupling: Array
@@ -197,15 +203,15 @@ class _Line:
     critical: Array
     error: Array
     p: Array | None
-    beyond: float
-    number: int
+    level: float
+    attrs: dict[str, Any]
 
     def excluded(self) -> list[_Interval]:
         """Return the excluded intervals."""
         with np.errstate(invalid="ignore"):  # an infinite critical value excludes nothing
-            above = self.t - self.critical
+            above, marks = self.t - self.critical, _beyond(self.t, self.critical)
         intervals = []
-        for first, last in _runs(settled(above > TIE, _ratio(above, self.error))):
+        for first, last in _runs(settled(marks, _ratio(above, self.error))):
             low, high = self._end(first, first - 1), self._end(last - 1, last)
             intervals.append(_Interval(low[0], high[0], low[1], high[1], low[2], low[3]))
         return intervals
@@ -220,15 +226,17 @@ class _Line:
             return np.inf, np.nan, np.nan, np.nan
         if j < 0 or not np.isfinite(t[j] - critical[j]):
             return float(self.coupling[i]), np.nan, float(critical[i]), float(error[i])
-        known = self._of_p(i, j) or self._of_t(i, j)
-        (part, spread), log_g = known, np.log(self.coupling[[i, j]])
+        part, spread, value, its = self._of_p(i, j) or self._of_t(i, j)
+        log_g = np.log(self.coupling[[i, j]])
         step = float(log_g[1] - log_g[0])
         g = float(np.exp(log_g[0] + part * step))
-        value, its = (float(one[i] + part * (one[j] - one[i])) for one in (critical, error))
         return g, g * spread * abs(step), value, its
 
-    def _of_t(self, i: int, j: int) -> tuple[float, float]:
-        """Return at which part of the way t passes the critical value, and the error of that."""
+    def _of_t(self, i: int, j: int) -> tuple[float, float, float, float]:
+        """Return at which part of the way t passes the critical value, and the error of that.
+
+        Then the critical value there, and its error.
+        """
         t, critical = self.t[[i, j]], self.critical[[i, j]]
         above = t - critical
         if np.all(critical > 0.0):
@@ -238,19 +246,36 @@ class _Line:
             float(one[i] + part * (one[j] - one[i])) for one in (self.critical, self.error)
         )
         power = abs(float(np.log(max(t[1], _FLOOR) / max(t[0], _FLOOR))))
-        return part, error / value / power if power > 0.0 and value > 0.0 else np.nan
+        spread = error / value / power if power > 0.0 and value > 0.0 else np.nan
+        return part, spread, value, error
 
-    def _of_p(self, i: int, j: int) -> tuple[float, float] | None:
-        """Return the same of the p-value where counts are few; None where they are not."""
-        if self.p is None or abs(self.t[j] - self.critical[j]) > TIE:
+    def _of_p(self, i: int, j: int) -> tuple[float, float, float, float] | None:
+        """Return the same of the p-value where counts are few; None where they are not.
+
+        The critical value is then t itself, and does not depend on which of the two it lies at.
+        """
+        t = self.t[[i, j]]
+        # many pseudo-experiments with one value leave a quantile no error
+        few = abs(t[1] - self.critical[j]) <= TIE or not self.error[[i, j]].all()
+        if self.p is None or not few or not t.min() > 0.0:
             return None
-        # at least half a pseudo-experiment: a p-value of zero has no logarithm
-        logs = np.log(np.maximum(self.p[[i, j]], 0.5 / self.number))
-        rise = float(logs[1] - logs[0])
-        if rise <= 0.0:
+        number, p = int(self.attrs["toys"]), self.p[[i, j]]
+        beyond = chi2.sf(t, int(self.attrs["parameters"]))  # where none, or all, say nothing
+        p = np.where(p > 0.0, np.where(p < 1.0, p, beyond), np.minimum(beyond, 0.5 / number))
+        heights = np.log(-np.log(np.clip(p, _TINY, 1.0 - _FLOOR)))
+        rise, left = float(heights[0] - heights[1]), 1.0 - self.level
+        if not rise > 0.0:
             return None
-        part = float(np.clip((np.log(self.beyond) - logs[0]) / rise, 0.0, 1.0))
-        return part, float(np.sqrt((1.0 - self.beyond) / self.beyond / self.number)) / rise
+        part = float(np.clip((heights[0] - np.log(-np.log(left))) / rise, 0.0, 1.0))
+        spread = float(np.sqrt(self.level / left / number) / -np.log(left)) / rise
+        power = float(np.log(t[1] / t[0]))
+        value = float(t[0] * np.exp(part * power))
+        return part, spread, value, value * spread * abs(power)
+
+
+def _beyond(t: Any, critical: Any) -> Any:
+    """Return which likelihood ratios exclude a point, as an array of their own kind."""
+    return (t - critical > TIE) & (t > _LEAST)
 
 
 def _ratio(above: Array, error: Array) -> Array:

@@ -135,7 +135,10 @@ def benchmark_marks(mass: Ends, coupling: Ends) -> list[Any]:
         bokeh={"marker": "circle", "size": 8, "line_color": "black"},
         mpl={"marker": "o", "s": 36, "edgecolors": "black"},
     )
-    return [points, texts_at([(x, y + above, words) for x, y, words in inside])] if inside else []
+    # below a point at the top, where the name would lie on the frame
+    top = log10(coupling[1]) - 2.0 * above
+    names = [(x, y + (above if y < top else -above), words) for x, y, words in inside]
+    return [points, texts_at(names)] if inside else []
 
 
 def texts_at(texts: Sequence[tuple[Any, ...]]) -> hv.Labels:

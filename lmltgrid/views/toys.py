@@ -67,7 +67,9 @@ def toy_regions(
 
 
 def _coupling_range(found: xr.Dataset) -> Ends:
-    """Return whole decades around the ends of the intervals."""
+    """Return whole decades around the ends of the intervals, up to the end of the scan."""
     names = ("low", "high", "asymptotic_low", "asymptotic_high")
     values = [found[name].values.ravel() for name in names]
-    return whole_decades(np.concatenate(values), otherwise=(1e-5, 1e-2))
+    low, high = whole_decades(np.concatenate(values), otherwise=(1e-5, 1e-2))
+    last = float(found.attrs["last_coupling"])
+    return (low, min(high, last)) if low < last else (low, high)

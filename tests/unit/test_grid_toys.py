@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chi2
 
 from lmltgrid import grid, layouts, state, toys
+from lmltgrid.analysis.toys import calibrated_limits
 from lmltgrid.errors import SpecificationError
 from lmltgrid.lazy import virtual
 from lmltgrid.spec import ScanSpec, validate
@@ -218,3 +219,22 @@ def test_chunks_are_about_a_second_of_work() -> None:
     assert counting == (1, 1, 1, 1, 1, 33, 100)
     assert binned[-2] == 1
     assert 1 <= binned[-1] < 20
+
+
+@pytest.mark.parametrize("points", [8, 13, 21])
+def test_limits_where_few_events_are_expected_do_not_hang_on_the_axis(points: int) -> None:
+    """0.03 events of the Standard Model: the exact limit is that of the counts without any."""
+    asked_for = {
+        "models": ["B-L"],
+        "threshold": {"values": [5.7]},
+        "mass": {"values": [1.0]},
+        "coupling": {"log": {"start": 1e-6, "stop": 1e-2, "num": points}},
+        "toys": {"number": 4000, "levels": [0.9]},
+    }
+    found = virtual(grid.make_plan(scan(**asked_for)), group="toys")["darwin-nr"]
+    limit = float(calibrated_limits(found.squeeze().load())["low"].squeeze())
+    fine = asked_for | {"coupling": {"log": {"start": 1e-4, "stop": 3e-4, "num": 61}}}
+    events = virtual(grid.make_plan(scan(**fine)))["darwin-nr"]["counts"].squeeze().load()
+    mean = float(np.exp(np.interp(np.log(limit), np.log(events["coupling"]), np.log(events))))
+    # none is seen in 1 of 10; those with too many, up to 1 in 40, are excluded too
+    assert np.log(10.0) * 0.93 < mean < -np.log(0.1 - 0.025) * 1.07

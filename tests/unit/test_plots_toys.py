@@ -31,6 +31,22 @@ def test_both_regions_are_shown_where_they_are():
     assert "excluded at 90 %" in title
 
 
+def test_nothing_is_shown_beyond_the_scan():
+    """Where no limit is found up to the last coupling there may be one beyond it."""
+    own = drawn()
+    own["coupling"] = own["coupling"] * 0.7
+    figure = plots.toy_regions(calibrated_limits(own))
+    _, top = hv.Store.lookup_options("bokeh", figure, "plot").kwargs["ylim"]
+    assert top == pytest.approx(np.log10(7e-4))
+    (names,) = parts(figure, hv.Labels)
+    assert list(names.dimension_values("text")) == ["BP1", "BP2", "BP3"]
+    high = plots.toy_regions(calibrated_limits(drawn()))
+    (names,) = parts(high, hv.Labels)
+    heights = dict(zip(names.dimension_values("text"), names.dimension_values(1), strict=True))
+    assert heights["BP4"] < np.log10(1e-3) < -2.95  # on the frame: its name is below it
+    assert heights["BP1"] > np.log10(5e-4)
+
+
 @pytest.mark.parametrize("suffix", ["png", "html"])
 def test_it_is_saved(tmp_path, suffix):
     path = tmp_path / f"toys.{suffix}"
