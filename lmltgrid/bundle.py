@@ -32,11 +32,11 @@ HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 class Evaluator:
     """How units are computed: two functions of an importable module, so that workers find them.
 
-    ``load(path)`` runs once in each process and returns a state; ``evaluate(state, group, index)``
+    ``load(store)`` runs once in each process and returns a state; ``evaluate(state, group, index)``
     returns the arrays of the group's unit at ``index`` by name.
     """
 
-    load: Callable[[str], Any]
+    load: Callable[[Store], Any]
     evaluate: Callable[[Any, str, tuple[slice, ...]], dict[str, NDArray[Any]]]
 
 
@@ -62,7 +62,8 @@ def _load(path: str, token: str, evaluator: Evaluator) -> tuple[Store, Any]:
     with _loading:
         if key not in _loaded:
             _loaded.clear()
-            _loaded[key] = open_store(path), load(path)
+            store = open_store(path)
+            _loaded[key] = store, load(store)
         return _loaded[key]
 
 

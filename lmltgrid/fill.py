@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from lmltgrid import basis, state, toys
 from lmltgrid.errors import SpecificationError
 from lmltgrid.spec import ScanSpec, validate
-from lmltgrid.store import Store, open_store, read_moments
+from lmltgrid.store import Store, read_moments
 from lmltgrid.tables import models
 
 State = state.GridState | toys.ToyState
 
 
-def load_states(path: str) -> dict[str, State]:
+def load_states(store: Store) -> dict[str, State]:
     """Return what fills the chunks of a store, by group; runs once in each worker.
 
     Raises
@@ -26,16 +26,15 @@ def load_states(path: str) -> dict[str, State]:
     SpecificationError
         The worker's installation computes another physics than the one that began the store.
     """
-    store = open_store(path)
     spec = stored_spec(store)
     chosen = [models.from_dict(entry) for entry in json.loads(store.attrs["models"])]
     moments = read_moments(store)
     for own in moments.values():
         if own.attrs["physics_version"] != basis.PHYSICS_VERSION:
             raise SpecificationError(
-                f"{path}: it was begun with physics version {own.attrs['physics_version']}, the "
-                f"lmltgrid on {socket.gethostname()} has {basis.PHYSICS_VERSION}; give all workers "
-                "the version that began it"
+                f"{store.path}: it was begun with physics version {own.attrs['physics_version']}, "
+                f"the lmltgrid on {socket.gethostname()} has {basis.PHYSICS_VERSION}; give all "
+                "workers the version that began it"
             )
     exposures = json.loads(store.attrs["exposure"])
     out: dict[str, State] = {}

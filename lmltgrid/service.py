@@ -315,7 +315,7 @@ def _verified(held: stores.Store, *, deep: bool) -> dict[str, Any]:
     states = cache(load_states)
 
     def recompute(group: str, index: tuple[slice, ...]) -> dict[str, NDArray[Any]]:
-        return evaluate(states(str(held.path)), group, index)
+        return evaluate(states(held), group, index)
 
     report = verify_store(held, deep=deep, evaluate=recompute if deep else None)
     return {

@@ -180,7 +180,7 @@ def remembered(_state: Any, group: str, index: tuple[slice, ...]) -> dict[str, n
     return _PLANES[f"{group}{index}"]
 
 
-def nothing(_path: str) -> None:
+def nothing(_store: object) -> None:
     """There is nothing to load."""
 
 

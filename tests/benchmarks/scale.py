@@ -43,7 +43,7 @@ CHUNK = {name: np.zeros((1, LENGTH), dtype=np.float32) for name in NAMES}
 NUMBERS = count()
 
 
-def nothing(_path: str) -> None:
+def nothing(_store: object) -> None:
     """There is nothing to load."""
 
 

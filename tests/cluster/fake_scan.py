@@ -27,7 +27,7 @@ from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout
 from lmltgrid.progress import show_progress
 from lmltgrid.scan import run_scan
 from lmltgrid.storage import server
-from lmltgrid.store import Store, create_store, open_store
+from lmltgrid.store import Store, create_store
 
 BAD = 5  # the exposure (one unit each) that misbehaves
 DIMS = ("exposure", "mass", "coupling")
@@ -59,14 +59,14 @@ def make_store(folder: Path, name: Path | str = "scan.zarr", **layout: Any) -> S
     return create_store(place, make_layout(control, **layout), moments)
 
 
-def load(path: str) -> dict[str, Any]:
+def load(store: Store) -> dict[str, Any]:
     """Read back what the evaluators need, and count the loads."""
-    state = {"control": Path(open_store(path).attrs["control"]), "path": Path(path)}
+    state = {"control": Path(store.attrs["control"]), "path": Path(store.path)}
     attempt(state, "load")
     return state
 
 
-def load_never(path: str) -> None:
+def load_never(store: Store) -> None:
     raise RuntimeError("no tables here")
 
 

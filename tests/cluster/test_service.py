@@ -250,7 +250,7 @@ def test_a_worker_of_another_version_refuses_to_compute(spec, tmp_path, monkeypa
     stopped = service.run(spec, store=tmp_path / "a.zarr", until=0.0, quiet=True)
     monkeypatch.setattr("lmltgrid.basis.PHYSICS_VERSION", 999)
     with pytest.raises(SpecificationError, match="give all workers the version that began it"):
-        service.load_states(str(stopped.store))
+        service.load_states(stores.open_store(stopped.store))
 
 
 def test_an_empty_folder_may_wait_for_the_store(spec, tmp_path):

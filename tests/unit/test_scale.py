@@ -27,7 +27,7 @@ from lmltgrid.spec import ScanSpec, read_spec, validate
 from lmltgrid.storage import LocalStorage
 
 
-def nothing(_path: str) -> None:
+def nothing(_store: object) -> None:
     """There is nothing to load."""
 
 
