@@ -136,7 +136,7 @@ def _steps(
     wide = near | np.append(near[1:], False) | np.append(False, near[:-1])
     must = np.zeros(x.size, dtype=np.bool_) if own is None else x == own
     out = []
-    for first, last in _runs(wide):
+    for first, last in runs(wide):
         part = np.ascontiguousarray(x[first:last])
         keep = np.empty(part.size, dtype=np.bool_)
         kernels.spaced(pair, curve, part, must[first:last], keep)
@@ -185,7 +185,7 @@ def _strips(
     return np.array(found)
 
 
-def _runs(marks: Marks) -> list[tuple[int, int]]:
-    """Return the first and the one behind the last place of each run of marks."""
+def runs(marks: Marks) -> list[tuple[int, int]]:
+    """Return the first place of each run of marks, and the one behind its last."""
     changes = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]]).astype(np.int8)))
     return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))

@@ -35,7 +35,6 @@ def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
         }
         for name, digest in plan.data_files.items()
     }
-    versions = {name: metadata.version(name) for name in PACKAGES}
     return {
         "title": plan.spec.title or "lmltgrid scan",
         "specification": plan.spec.as_json(),
@@ -43,8 +42,14 @@ def _provenance(plan: grid.GridPlan) -> dict[str, Any]:
         "exposure": json.dumps({e.name: plan.exposures(e).tolist() for e in plan.experiments}),
         "oscillation": json.dumps([one.model_dump(mode="json") for one in plan.oscillations]),
         "data_files": json.dumps(data),
-        "versions": json.dumps(versions | {"python": platform.python_version()}),
+        "versions": json.dumps(versions()),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes here: the packages that decide numbers, and Python."""
+    known = {name: metadata.version(name) for name in PACKAGES}
+    return known | {"python": platform.python_version()}
 
 
 def groups(plan: grid.GridPlan) -> tuple[GroupLayout, ...]:

@@ -5,16 +5,14 @@ Workers need the same lmltgrid, and have to see the folder of the store under th
 
 from __future__ import annotations
 
-import platform
 import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from lmltgrid import basis, cluster
+from lmltgrid import basis, cluster, layouts
 from lmltgrid.cluster.scheduler import DaskFutures
 from lmltgrid.cluster.site import BatchSite, read_site
 from lmltgrid.doctor import FAILED, OK, WARNING, Check
@@ -27,7 +25,6 @@ COMMANDS: Final = {
     "sge": ("qsub", "qdel"),
     "htcondor": ("condor_submit", "condor_rm"),
 }
-PACKAGES: Final = ("lmltgrid", "dask", "distributed", "numba", "numpy", "scipy", "xarray", "zarr")
 ANSWER: Final = 120.0  # s; a worker may import for long from a busy file server
 FEW: Final = 3  # hosts that are named
 
@@ -143,8 +140,7 @@ def answer(probe: str) -> dict[str, Any]:
     """Say who this process is, and whether it sees a file; called in every worker."""
     return {
         "host": socket.gethostname(),
-        "versions": {name: metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": layouts.versions(),
         "physics": basis.PHYSICS_VERSION,
         "sees": Path(probe).exists(),
     }

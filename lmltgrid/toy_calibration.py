@@ -39,7 +39,7 @@ def measure(plan: GridPlan, experiment: Experiment, place: Path) -> Sample:
     sizes = dict(zip(GRID_DIMS, plan.shape(experiment), strict=True))
     state, load, free = _state(plan, experiment)
     seconds, startup = _point(state, asked.number)
-    part = toys.evaluate(_few(state), _place(0, 0))
+    part = toys.evaluate(_drawing(state, FEW), _place(0, 0))
     group = layouts.of_toys(plan, experiment)
     _, writing, stored = written(group, part, place)
     suns = sizes["metallicity"] * sizes["oscillation"]
@@ -81,7 +81,7 @@ def _point(state: ToyState, number: int) -> tuple[float, float]:
     few, many = min(FEW, number), min(MANY, number)
 
     def spent(mass: int, coupling: int, count: int) -> float:
-        own = replace(state, toys=state.toys.model_copy(update={"number": count}))
+        own = _drawing(state, count)
         return timed(lambda: toys.evaluate(own, _place(mass, coupling)))[1]
 
     couplings = _spread(state.coupling.size, SPREAD[1]).tolist()
@@ -99,8 +99,9 @@ def _point(state: ToyState, number: int) -> tuple[float, float]:
     return statistics.fmean(found), max(first - again, 0.0)
 
 
-def _few(state: ToyState) -> ToyState:
-    return replace(state, toys=state.toys.model_copy(update={"number": FEW}))
+def _drawing(state: ToyState, number: int) -> ToyState:
+    """Return a state that draws so many pseudo-experiments."""
+    return replace(state, toys=state.toys.model_copy(update={"number": number}))
 
 
 def _place(mass: int, coupling: int) -> tuple[slice, ...]:

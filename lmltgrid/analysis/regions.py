@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from lmltgrid.errors import SpecificationError
+from lmltgrid.ladders import runs
 
 Array = NDArray[np.float64]
 
@@ -134,19 +135,19 @@ def narrow_outlines(found: xr.Dataset, bound: float) -> list[Array]:
     if the region is wider, if it ends at g = 0, or if some point of the plane is not known.
     """
     masses, profile, coupling, width = _nodes_of(found)
-    inside = np.flatnonzero(profile <= bound)
+    inside = profile <= bound
     if not np.isfinite(width[inside]).all():
         return []
     half = np.zeros(masses.size)
     half[inside] = width[inside] * np.sqrt(bound - profile[inside])
     g = found["coupling"].values
     step = float(np.log(g[-1] / g[0])) / (g.size - 1)
-    if not inside.size or half[inside].max() >= step or found["delta_chi2"].isnull().any():
+    if half.max() >= step or found["delta_chi2"].isnull().any():
         return []
     out = []
-    for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
-        logs = [(np.log(masses[i]), np.log(coupling[i]), half[i]) for i in run]
-        for at, place in ((int(run[0]) - 1, 0), (int(run[-1]), len(run) + 1)):
+    for first, last in runs(inside):
+        logs = [(np.log(masses[i]), np.log(coupling[i]), half[i]) for i in range(first, last)]
+        for at, place in ((first - 1, 0), (last - 1, len(logs) + 1)):
             if 0 <= at < masses.size - 1:  # it ends in a point between two masses
                 end = np.log(_crossing(masses, profile, bound, at))
                 beside = coupling[[at, at + 1]]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from lmltgrid.errors import SpecificationError
+from lmltgrid.ladders import runs
 from lmltgrid.toys import TIE
 from lmltgrid.variables import PROBABILITY
 
@@ -211,7 +212,7 @@ class _Line:
         with np.errstate(invalid="ignore"):  # an infinite critical value excludes nothing
             above, marks = self.t - self.critical, _beyond(self.t, self.critical)
         intervals = []
-        for first, last in _runs(settled(marks, _ratio(above, self.error))):
+        for first, last in runs(settled(marks, _ratio(above, self.error))):
             low, high = self._end(first, first - 1), self._end(last - 1, last)
             intervals.append(_Interval(low[0], high[0], low[1], high[1], low[2], low[3]))
         return intervals
@@ -305,8 +306,3 @@ def settled(marks: Marks, sigmas: Array) -> Marks:
             return marks
         first, last = runs[int(np.argmin(weights))]
         marks[first:last] = ~marks[first]
-
-
-def _runs(marks: Marks) -> list[tuple[int, int]]:
-    changes = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]]).astype(np.int8)))
-    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))

@@ -96,25 +96,23 @@ def _parts(title: str, rows: list[tuple[str, int, int]]) -> Table:
 
 def _holders(leases: list[dict[str, Any]]) -> list[str]:
     """Say who uses a store or shards of it, and which runs that did are gone, a sentence each."""
-    notes = [_gone(lease) for lease in leases if lease["stale"]]
+    from lmltgrid.lease import holder_words
+
+    notes = [_gone(lease, holder_words(lease)) for lease in leases if lease["stale"]]
     working = [lease for lease in leases if not lease["stale"]]
     if len(working) > FEW:
         hosts = len({lease.get("host") for lease in working})
         return [*notes, f"in use by {len(working)} shards on {hosts} host(s)."]
-    return notes + [f"in use by {_of_shard(lease)}{_who(lease)}." for lease in working]
-
-
-def _who(lease: dict[str, Any]) -> str:
-    return f"process {lease.get('pid')} on {lease.get('host')}, since {lease.get('since')}"
+    return notes + [f"in use by {_of_shard(lease)}{holder_words(lease)}." for lease in working]
 
 
 def _of_shard(lease: dict[str, Any]) -> str:
     return f"shard {lease['shard']}: " if lease["shard"] else ""
 
 
-def _gone(lease: dict[str, Any]) -> str:
+def _gone(lease: dict[str, Any], who: str) -> str:
     """Say that the run that held a lease is gone, and what takes over."""
-    gone = f"not in use: the run that held it is gone ({_who(lease)}: {lease['why']})"
+    gone = f"not in use: the run that held it is gone ({who}: {lease['why']})"
     if lease["shard"]:
         return f"shard {lease['shard']} is {gone}; it can be run again, or resume takes over."
     return f"{gone}; resume takes over."

@@ -12,18 +12,21 @@ from lmltgrid.cli.application import Verb
 from lmltgrid.cli.figures import finish, output, select, settings
 from lmltgrid.cli.output import Table, number, say, say_json
 from lmltgrid.cli.results import coupling_ranges
+from lmltgrid.cli.scans import store_argument
 from lmltgrid.cli.values import Positive
 from lmltgrid.errors import SpecificationError, unknown_name
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from lmltgrid.storage import Address
+
 KINDS: Final = ("asymptotic", "calibrated")
 CRITICAL: Final = ("low_critical", "low_critical_error")
 LEVEL: Final = "0.9"  # as the library has it; a test holds the two together
 
 asked_of_both = options.joined(
-    click.argument("store", type=click.Path(path_type=Path)),
+    store_argument,
     click.option(
         "--level",
         type=float,
@@ -62,7 +65,7 @@ asked_of_both = options.joined(
 )
 @asked_of_both
 @options.as_json
-def toys(*, store: Path, level: float | None, as_json: bool, **asked: Any) -> None:
+def toys(*, store: Address, level: float | None, as_json: bool, **asked: Any) -> None:
     """Give the couplings that the data of STORE exclude at each mass (Feldman and Cousins 1998).
 
     The scan must have a table [toys]. Without data, the Standard Model is the data. The critical
@@ -109,7 +112,9 @@ def toys(*, store: Path, level: float | None, as_json: bool, **asked: Any) -> No
 @asked_of_both
 @output("toys")
 @options.as_json
-def figure(*, store: Path, level: float | None, output: Path, as_json: bool, **asked: Any) -> None:
+def figure(
+    *, store: Address, level: float | None, output: Path, as_json: bool, **asked: Any
+) -> None:
     """Draw the couplings that the data of STORE exclude at each mass, calibrated and not."""
     from lmltgrid.analysis.toys import calibrated_limits
     from lmltgrid.views import plots
@@ -119,7 +124,7 @@ def figure(*, store: Path, level: float | None, output: Path, as_json: bool, **a
     finish(plots.toy_regions(found), output, settings(found), as_json=as_json)
 
 
-def _plane(store: Path, level: float | None, given: dict[str, Any]) -> tuple[xr.Dataset, float]:
+def _plane(store: Address, level: float | None, given: dict[str, Any]) -> tuple[xr.Dataset, float]:
     """Return one plane of pseudo-experiments, read, and the level that is asked for."""
     from lmltgrid import service
     from lmltgrid.reaching import decoding
