@@ -132,7 +132,7 @@ def narrow_outlines(found: xr.Dataset, bound: float) -> list[Array]:
     """Return the outlines of a region that no mass shows at two couplings of the axis.
 
     Each is of shape (n, 2), mass and coupling, the first point repeated at the end. There are none
-    if the region is wider, if it ends at g = 0, or if some point of the plane is not known.
+    if the region is wider, or if it ends at g = 0.
     """
     masses, profile, coupling, width = _nodes_of(found)
     inside = profile <= bound
@@ -142,7 +142,7 @@ def narrow_outlines(found: xr.Dataset, bound: float) -> list[Array]:
     half[inside] = width[inside] * np.sqrt(bound - profile[inside])
     g = found["coupling"].values
     step = float(np.log(g[-1] / g[0])) / (g.size - 1)
-    if half.max() >= step or found["delta_chi2"].isnull().any():
+    if half.max() >= step:
         return []
     out = []
     for first, last in runs(inside):

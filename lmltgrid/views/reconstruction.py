@@ -104,12 +104,12 @@ def allowed(found: xr.Dataset, bound: float) -> list[Array]:
     Its root is interpolated, linear in log mass and log coupling, which is exact for a parabola.
     What does not converge is inside. A region narrower than the axis has the outline of its nodes.
     """
+    mass, coupling, above = (found[n].values for n in ("mass", "coupling", "delta_chi2"))
     narrow = narrow_outlines(found, bound)
     if narrow:
-        return narrow
-    root = np.sqrt(np.clip(np.nan_to_num(found["delta_chi2"].values, nan=0.0), 0.0, None))
+        return [*narrow, *trace(mass, coupling, np.isnan(above).astype(float), 0.5)]
+    root = np.sqrt(np.clip(np.nan_to_num(above, nan=0.0), 0.0, None))
     level = float(np.exp(-_SLOPE * np.sqrt(bound)))
-    mass, coupling = found["mass"].values, found["coupling"].values
     return trace(mass, coupling, np.exp(-_SLOPE * root), level)
 
 

@@ -28,6 +28,7 @@ from lmltgrid.ladders import Curves
 
 NUMBER = 1000  # pseudo-experiments at a point
 FEW = 20  # that the others fit
+APART = 0.01  # of a likelihood ratio: the others end less precisely
 TRUTH = 0.15  # in units of the coupling that cancels the signal
 WANTED = np.array([0.5, 0.68, 0.9, 0.95])
 WORDS = np.array([1, 2, 3, 4])
@@ -50,7 +51,10 @@ def counts(mean: float, background: float) -> None:
         own = deviance(n, mean) - deviance(n, np.maximum(n, background))
         return np.quantile(own, WANTED, method="inverted_cdf")
 
-    apart = ours() - np.mean([by_numpy() for _ in range(50)], axis=0)
+    many = np.array([by_numpy() for _ in range(50)])
+    apart = ours() - many.mean(axis=0)
+    if np.any(abs(apart) > 5.0 * many.std(axis=0) + points.TIE):
+        sys.exit(f"counts, mean {mean:g}: quantiles differ from numpy's by {apart}")
     line(f"counts, mean {mean:g}: quantiles less numpy's", " ".join(f"{v:.2f}" for v in apart))
     time_ours = best(ours, 50)
     line("  ours, a pseudo-experiment", f"{time_ours / NUMBER * 1e9:.0f} ns")
@@ -73,21 +77,24 @@ def binned() -> None:
     def ours() -> None:
         toys.fits(WORDS, bins, ladder, expected, pulls, t)
 
+    others: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+        "scipy.optimize, L-BFGS-B": lambda n, aux: by_scipy(problem._replace(observed=n), aux),
+        "iminuit, strategy 0": lambda n, aux: by_iminuit(problem._replace(observed=n), aux),
+    }
     ours()
     data = drawn(bins, expected, pulls)
+    for label, call in others.items():
+        excess = np.array([call(n, aux) for n, aux in data]) - t[:FEW]
+        if np.any(abs(excess) > APART):
+            sys.exit(f"{label}: likelihood ratios differ from ours by {excess}")
+        line(f"{label}: likelihood ratio less ours", f"{excess.min():.0e} {excess.max():.0e}")
     time_ours = best(ours, 5) / NUMBER
     setup = best(lambda: curves.ladder(TRUTH, pulls), 5)
     line(
         f"99 Poisson bins, 4 pulls, {ladder.x.size} steps: ours, each", f"{time_ours * 1e6:.0f} us"
     )
     line("  before the first of a point", f"{setup * 1e3:.1f} ms")
-    others: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-        "scipy.optimize, L-BFGS-B": lambda n, aux: by_scipy(problem._replace(observed=n), aux),
-        "iminuit, strategy 0": lambda n, aux: by_iminuit(problem._replace(observed=n), aux),
-    }
     for label, call in others.items():
-        excess = np.array([call(n, aux) for n, aux in data]) - t[:FEW]
-        line(f"  {label}: their ratio less ours", f"{excess.min():.0e} {excess.max():.0e}")
         spent = best(lambda call=call: [call(n, aux) for n, aux in data], 2) / FEW
         line(f"ratio {label}", f"{spent / (time_ours + setup / NUMBER):.0f}")
 

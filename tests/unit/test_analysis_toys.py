@@ -122,7 +122,7 @@ def test_refusals() -> None:
 def test_a_point_that_is_not_told_from_the_best_fit_is_not_excluded() -> None:
     """Expected data are no whole number, so that no pseudo-experiment is as close to them."""
     own = drawn()
-    own["statistic"].values[:] = 1e-5
+    own["statistic"].values[:] = 5e-4  # told from zero by far more than fits are uncertain
     own["quantile"].values[:] = 0.0
     assert not feldman_cousins(own)["excluded"].any()
     assert calibrated_limits(own)["low"].shape == (3, 0)
@@ -145,4 +145,4 @@ def test_few_counts_have_limits_between_the_couplings() -> None:
     np.testing.assert_allclose(found["low"][:, 0], limit, rtol=1e-9)
     np.testing.assert_allclose(found["low_critical"][:, 0], 2.0 * np.log(10.0), rtol=1e-9)
     error = np.sqrt(0.9 / 0.1 / 1000) / np.log(10.0) / 2.0  # dp/p = mu dmu/mu, mu a square of g
-    np.testing.assert_allclose(found["low_error"][:, 0] / limit, error, rtol=0.1)
+    np.testing.assert_allclose(found["low_error"][:, 0] / limit, error, rtol=1e-9)

@@ -149,10 +149,9 @@ def test_what_decides_the_random_numbers() -> None:
 
 
 def test_more_experiments_begin_with_the_same() -> None:
-    """The order statistics of 200 enclose those of the first 100."""
-    few = whole(made(scan(toys={"number": 100, "levels": [0.9]}))[1])
-    many = whole(made(scan(toys={"number": 200, "levels": [0.9]}))[1])
-    assert np.all(few["p_value"] * 100 <= many["p_value"] * 200 + 1e-9)
+    """Their number does not name the point; that each has its own stream is tested elsewhere."""
+    few, many = (made(scan(toys={"number": n, "levels": [0.9]}))[1] for n in (100, 200))
+    assert toys.point(few, (0,) * 6, 1e-5).tolist() == toys.point(many, (0,) * 6, 1e-5).tolist()
 
 
 def test_a_fit_of_the_mass_finds_no_less() -> None:
@@ -236,5 +235,6 @@ def test_limits_where_few_events_are_expected_do_not_hang_on_the_axis(points: in
     fine = asked_for | {"coupling": {"log": {"start": 1e-4, "stop": 3e-4, "num": 61}}}
     events = virtual(grid.make_plan(scan(**fine)))["darwin-nr"]["counts"].squeeze().load()
     mean = float(np.exp(np.interp(np.log(limit), np.log(events["coupling"]), np.log(events))))
-    # none is seen in 1 of 10; those with too many, up to 1 in 40, are excluded too
+    # none is seen in 1 of 10; those with too many, up to 1 in 40, are excluded too. At p = 0.1 the
+    # mean, -log p, has an error of sqrt(9/4000)/2.3 = 2 %: 3.4 of them on either side
     assert np.log(10.0) * 0.93 < mean < -np.log(0.1 - 0.025) * 1.07

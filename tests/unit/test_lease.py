@@ -92,7 +92,7 @@ def test_of_many_who_take_over_one_succeeds(
         storage.write(LEASE, b"")
     if why != "dead":
         jump(monkeypatch, storage, STALE + 10)
-    # those who come when it has been taken over see a young lease again
+    # whoever comes when it has been taken over sees a lease whose heart beats while it is watched
     start, end = threading.Barrier(4), threading.Event()
     texts: list[str] = []
     held: list[Lease] = []

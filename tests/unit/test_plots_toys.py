@@ -43,7 +43,7 @@ def test_nothing_is_shown_beyond_the_scan():
     high = plots.toy_regions(calibrated_limits(drawn()))
     (names,) = parts(high, hv.Labels)
     heights = dict(zip(names.dimension_values("text"), names.dimension_values(1), strict=True))
-    assert heights["BP4"] < np.log10(1e-3) < -2.95  # on the frame: its name is below it
+    assert heights["BP4"] < np.log10(1e-3)  # on the frame: its name is below it
     assert heights["BP1"] > np.log10(5e-4)
 
 
