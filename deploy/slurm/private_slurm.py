@@ -74,6 +74,8 @@ SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
 OverTimeLimit=0
 KillWait=2
+# Jobs that have ended are told of for an hour.
+MinJobAge=3600
 
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory

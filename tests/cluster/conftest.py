@@ -17,11 +17,14 @@ from lmltgrid.store import Store
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every file of the grid of `fake_scan`, written unit by unit without any scan."""
-    store = fake_scan.make_store(tmp_path_factory.mktemp("reference"))
-    for unit in range(store.units()):
-        place = store.plan.place(unit)
-        store.write_unit(unit, fake_scan.plain({}, place.group.path, place.index))
-    return fake_scan.chunk_bytes(store)
+    return fake_scan.undisturbed(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(autouse=True)
+def no_program_is_left() -> Iterator[None]:
+    """Programs have sessions of their own: neither Ctrl-C nor the end of a test ends them."""
+    yield
+    scan_programs.end_all()
 
 
 @pytest.fixture

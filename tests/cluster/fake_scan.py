@@ -222,6 +222,15 @@ def evaluator(evaluate: Any) -> Evaluator:
     return Evaluator(load, evaluate)
 
 
+def undisturbed(folder: Path, exposures: int = 12) -> dict[str, bytes]:
+    """Return every file of the grid of such a store, written unit by unit without any scan."""
+    store = make_store(folder, f"undisturbed-{exposures}.zarr", exposures=exposures)
+    for unit in range(store.units()):
+        place = store.plan.place(unit)
+        store.write_unit(unit, plain({}, place.group.path, place.index))
+    return chunk_bytes(store)
+
+
 def chunk_bytes(store: Store) -> dict[str, bytes]:
     """Return every file of the grid by its name."""
     return {name: store.storage.read(name) for name in store.storage.names("grid")}
@@ -244,12 +253,10 @@ def main(**options: Any) -> None:
 
 
 def create() -> None:
-    """Create a store as a program would, at a given time: STORE, FOLDER, TIME."""
-    path, folder, moment = sys.argv[1:]
-    layout = make_layout(Path(folder))
-    time.sleep(max(0.0, float(moment) - time.time()))
+    """Create a store as a program would: STORE, FOLDER."""
+    path, folder = sys.argv[1:]
     try:
-        create_store(path, layout, {})
+        create_store(path, make_layout(Path(folder)), {})
     except LmltgridError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)

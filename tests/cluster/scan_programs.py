@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import fake_scan
+from dask_programs import environment
 
 from lmltgrid.processes import machine_key, process_lives
 from lmltgrid.store import Store
@@ -19,18 +21,44 @@ from lmltgrid.store import Store
 PATIENCE = 60.0  # s for what takes a second or two on a quiet machine
 
 
-def launch(code: str, *words: str, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+# two programs meet here, so that both do the next thing at the same moment
+MEET = """
+import time
+from pathlib import Path
+def meet(folder):
+    (Path(folder) / "here").open("a").write("x")
+    end = time.monotonic() + 60.0
+    while len((Path(folder) / "here").read_text()) < 2:
+        assert time.monotonic() < end, "nobody is met"
+        time.sleep(0.001)
+"""
+_launched: list[subprocess.Popen[str]] = []
+
+
+def launch(
+    code: str, *words: str, under: Sequence[str] = (), **variables: str
+) -> subprocess.Popen[str]:
     """Start Python code, which finds `fake_scan`, with arguments; ``under`` another program."""
-    folder = Path(fake_scan.__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
-    return subprocess.Popen(
+    program = subprocess.Popen(
         [*under, sys.executable, "-W", "ignore", "-c", code, *words],
-        env=environment,
+        env=environment() | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    _launched.append(program)
+    return program
+
+
+def end_all() -> None:
+    """Kill what a failed test has left running, with its workers."""
+    while _launched:
+        program = _launched.pop()
+        if program.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+            program.communicate()
 
 
 def start(

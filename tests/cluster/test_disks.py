@@ -49,7 +49,7 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[Executor]:
 
 
 class TestFull:
-    @pytest.mark.parametrize("pages", [0, 1, 2], ids=["first chunk", "second chunk", "marker"])
+    @pytest.mark.parametrize("pages", [0, 1, 2], ids=["no page", "a page", "two pages"])
     def test_a_disk_that_fills_up_ends_the_run_with_all_saved(
         self,
         store: Store,

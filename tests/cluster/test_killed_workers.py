@@ -64,20 +64,21 @@ def test_workers_killed_again_and_again_cost_nothing(
     tmp_path: Path, local: Executor, kills: int
 ) -> None:
     """No innocent unit is given up, whoever it shared its dead processes with."""
-    whole = fake_scan.make_store(tmp_path / "whole", exposures=40)
-    run_scan(whole.path, PLAIN, cluster.in_process()).require()
-    reference = fake_scan.chunk_bytes(whole)
+    reference = fake_scan.undisturbed(tmp_path / "whole", exposures=40)
     store = fake_scan.make_store(tmp_path / "killed", exposures=40)
     killer = Killer(local, kills, seed=kills)
     killer.start()
     rounds = 0
-    while not rounds or killer.left:
-        store.discard(store.ledger.marked())
-        report = run_scan(store.path, SLOW, local, until=fake_scan.patience(10 * kills))
-        assert (report.ending, report.failed) == ("complete", ())
-        agrees(store, report, reference)
-        rounds += 1
-    killer.join()
+    try:
+        while not rounds or killer.left:
+            store.discard(store.ledger.marked())
+            report = run_scan(store.path, SLOW, local, until=fake_scan.patience(10 * kills))
+            assert (report.ending, report.failed) == ("complete", ())
+            agrees(store, report, reference)
+            rounds += 1
+    finally:
+        killer.end.set()
+        killer.join()
     assert fake_scan.chunk_bytes(store) == reference
 
 
@@ -89,6 +90,19 @@ def starts_that_fail(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("DYING_START", str(control))
     with dask.config.set({"distributed.worker.preload": [dying_start.__file__]}):
         yield control
+
+
+def kill_all_later(store: Store, executor: Executor, control: Path, starts: str) -> None:
+    """Kill the processes of a cluster when units are finished; what is started then may fail."""
+    pids = processes_of(executor)
+
+    def kill() -> None:
+        scan_programs.wait_for_units(store, 2)
+        control.write_text(starts)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
 
 
 @pytest.mark.parametrize("when", ["at first", "in mid-scan"])
@@ -106,10 +120,7 @@ def test_processes_that_die_while_they_start_are_replaced(
             control.write_text("3 dies")
         with cluster.local(2, memory_mb=600) as executor:
             if when == "in mid-scan":
-                pids = processes_of(executor)
-                control.write_text("3 dies")
-                for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
+                kill_all_later(store, executor, control, "3 dies")
             report = run_scan(store.path, SLOW, executor, until=fake_scan.patience())
         assert control.read_text() == "0 dies"
     assert report.ending == "complete"
@@ -118,20 +129,22 @@ def test_processes_that_die_while_they_start_are_replaced(
 
 @pytest.mark.parametrize("how", ["dies", "hangs"])
 def test_processes_that_never_start_end_the_run_loudly(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(processes, "PATIENCE", 15.0)
+    monkeypatch.setattr(processes, "PATIENCE", 8.0)
     monkeypatch.setattr(processes, "START", 2.0)
     with starts_that_fail(tmp_path, monkeypatch) as control:
         control.write_text(f"999 {how}")
         begun = time.monotonic()
         with (
-            pytest.raises(MachineError, match="local: no worker process has started for 15 s"),
+            pytest.raises(MachineError, match="local: no worker process has started for 8 s"),
             cluster.local(2, memory_mb=600),
         ):
             pytest.fail("the cluster has no process")
     assert time.monotonic() - begun < 60.0
-    assert int(control.read_text().split()[0]) < 998  # they were started again
+    assert (
+        int(control.read_text().split()[0]) < 997
+    )  # the first two, and those that were started again
 
 
 def test_a_run_whose_processes_do_not_come_back_ends_loudly(
@@ -150,15 +163,7 @@ def test_a_run_whose_processes_do_not_come_back_ends_loudly(
         starts_that_fail(tmp_path, monkeypatch) as control,
         cluster.local(2, memory_mb=600) as executor,
     ):
-        pids = processes_of(executor)
-
-        def kill() -> None:
-            scan_programs.wait_for_units(store, 2)
-            control.write_text("999 dies")
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-
-        threading.Thread(target=kill, daemon=True).start()
+        kill_all_later(store, executor, control, "999 dies")
         report = run_scan(store.path, SLOW, executor, Notes())
     assert (report.ending, report.exit_code) == ("machine", 6)
     assert "no worker process has started for 8 s" in report.sentence
@@ -208,16 +213,16 @@ def test_a_unit_that_finds_no_memory_in_process_is_isolated(
     assert f"unit {fake_scan.BAD} of grid/fake failed: " in errors
 
 
-@pytest.mark.parametrize("where", ["in-process", "local"])
+@pytest.mark.parametrize(("where", "deadline"), [("in-process", 3), ("local", 8)])
 def test_a_unit_that_hangs_ends_the_program_loudly(
-    store: Store, reference: dict[str, bytes], where: str
+    store: Store, reference: dict[str, bytes], where: str, deadline: int
 ) -> None:
     begun = time.monotonic()
-    program = scan_programs.start(store, "hung", where, deadline=3.0)
+    program = scan_programs.start(store, "hung", where, deadline=deadline)
     report, errors = scan_programs.ended(program)
     assert time.monotonic() - begun < 40.0
     assert (report["ending"], program.returncode) == ("machine", 6)
-    assert f"no unit ended for 3 s on {where}" in errors.splitlines()[-1]
+    assert f"no unit ended for {deadline} s on {where}" in errors.splitlines()[-1]
     assert report["done_now"] >= fake_scan.BAD
     agrees(store, report, reference)
     assert run_scan(store.path, PLAIN, cluster.in_process()).ending == "complete"

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ import fake_scan
 import pytest
 from click.testing import CliRunner
 from dead_process import dead_process
+from scan_programs import wait_for, wait_for_units
 
 from lmltgrid import cluster, scan, service
 from lmltgrid.bundle import Evaluator
@@ -89,8 +89,11 @@ def stopped(store: Store, log: Path, patch: pytest.MonkeyPatch) -> Report:
 
 
 def interrupted(store: Store, log: Path, patch: pytest.MonkeyPatch) -> Report:
-    ask = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
-    ask.start()
+    def ask() -> None:  # not before its handler is there: it would end the tests
+        wait_for_units(store, 1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=ask, daemon=True).start()
     return observed(store, log, SLOW)
 
 
@@ -226,8 +229,7 @@ class TestWatch:
         with cluster.in_process(2) as executor:
             runs = threading.Thread(target=run_scan, args=(store.path, SLOW, executor))
             runs.start()
-            while not store.storage.exists("_ledger/lease.json"):
-                time.sleep(0.01)
+            wait_for(lambda: store.storage.exists("_ledger/lease.json"), "there is no lease")
             looks = list(watch(store.path, 0.1))
             runs.join()
         counts = [look.progress.done for look in looks]

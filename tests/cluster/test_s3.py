@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ import pytest
 import scan_programs
 from click.testing import CliRunner
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from scan_programs import MEET, launch, wait_for, wait_for_units
 
 from lmltgrid import cluster
 from lmltgrid.cli import main
@@ -33,6 +32,7 @@ from lmltgrid.verify import repair_store, verify_store
 
 PLAIN = fake_scan.evaluator(fake_scan.plain)
 SLOW = fake_scan.evaluator(fake_scan.slow)
+AWAY = 4.0  # s that a server is away in mid-scan
 
 
 @pytest.fixture
@@ -68,26 +68,31 @@ def test_a_scan_has_the_bytes_of_one_in_a_folder(
     assert ledger == {"plan.json", "done"}
 
 
-def test_a_stopped_scan_is_resumed(
-    store: Store, near_server: Executor, reference: dict[str, bytes]
-) -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=0.4)
+def test_a_stopped_scan_is_resumed(s3_url: str, near_server: Executor, tmp_path: Path) -> None:
+    store = fake_scan.make_store(tmp_path, s3_url, exposures=60)
+    soon = datetime.now(UTC) + timedelta(seconds=3.0)
     report = run_scan(store.path, SLOW, near_server, until=soon)
     assert (report.ending, report.exit_code) == ("stopped", 75)
-    assert 0 < report.done_now < 12
+    assert 0 < report.done_now < 60
     assert not store.storage.exists("_ledger/stop")
     again = run_scan(store.path, PLAIN, near_server)
     assert (again.ending, again.done_before) == ("complete", report.done_now)
-    assert fake_scan.chunk_bytes(store) == reference
+    assert fake_scan.chunk_bytes(store) == fake_scan.undisturbed(tmp_path / "whole", exposures=60)
 
 
-def test_a_stop_file_is_seen_within_a_second(store: Store) -> None:
-    ask = threading.Timer(0.2, store.storage.write, ["_ledger/stop", b""])
+def test_a_stop_file_is_heeded(s3_url: str, tmp_path: Path) -> None:
+    store = fake_scan.make_store(tmp_path, s3_url, exposures=60)
+
+    def stop() -> None:
+        wait_for_units(store, 2)
+        store.storage.write("_ledger/stop", b"")
+
+    ask = threading.Thread(target=stop)
     ask.start()
     report = run_scan(store.path, SLOW, cluster.in_process())
     ask.join()
     assert report.ending == "stopped"
-    assert 0 < report.done_now < 12
+    assert 0 < report.done_now < 60
 
 
 def test_a_unit_that_raises_is_recorded(store: Store) -> None:
@@ -130,8 +135,7 @@ def test_a_second_run_is_refused(store: Store) -> None:
     with cluster.in_process(2) as inside:
         first = threading.Thread(target=run_scan, args=(store.path, SLOW, inside))
         first.start()
-        while not store.storage.exists("_ledger/lease.json"):
-            time.sleep(0.01)
+        wait_for(lambda: store.storage.exists("_ledger/lease.json"), "there is no lease")
         with pytest.raises(MachineError, match=r"another run holds this store \(process \d+"):
             run_scan(store.path, PLAIN, cluster.in_process())
         assert status(store.path)["leases"][0]["pid"] == os.getpid()
@@ -184,30 +188,12 @@ def test_workers_without_credentials_end_the_run_loudly(
     assert again.ending == "complete", again.sentence
 
 
-def program(call: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a function of `fake_scan` as a program."""
-    folder = Path(fake_scan.__file__).parent
-    path = {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
-    return subprocess.Popen(
-        [sys.executable, "-c", f"import fake_scan; fake_scan.{call}()", *arguments],
-        env=os.environ | path | environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for_units(store: Store, count: int) -> None:
-    for _ in range(600):
-        if len(store.ledger.marked()) >= count:
-            return
-        time.sleep(0.05)
-    pytest.fail("no unit was finished in 30 s")
+RUN = "import fake_scan; fake_scan.main()"
 
 
 def test_of_two_programs_that_create_a_store_one_is_refused(s3_url: str, tmp_path: Path) -> None:
-    moment = str(time.time() + 8.0)
-    programs = [program("create", s3_url, str(tmp_path), moment) for _ in range(2)]
+    code = f"{MEET}\nimport fake_scan\nmeet({str(tmp_path)!r})\nfake_scan.create()"
+    programs = [launch(code, s3_url, str(tmp_path)) for _ in range(2)]
     errors = [one.communicate(timeout=60)[1] for one in programs]
     assert sorted(one.returncode for one in programs) in ([0, 3], [0, 6]), errors
     refused = next(e for e, one in zip(errors, programs, strict=True) if one.returncode)
@@ -227,7 +213,7 @@ class TestKilled:
     def test_a_run_killed_as_a_whole_is_resumed(
         self, store: Store, reference: dict[str, bytes], where: str
     ) -> None:
-        running = program("main", str(store.path), "slow", where)
+        running = launch(RUN, str(store.path), "slow", where)
         wait_for_units(store, 2)
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate(timeout=30)
@@ -248,6 +234,7 @@ class TestKilled:
         with interrupted(store, s3, s3.kill, lambda: s3.start(wait=False)):
             report = run_scan(store.path, SLOW, near_server)
         assert (report.ending, report.failed, report.done_now) == ("complete", (), 12)
+        assert report.seconds > AWAY
         assert fake_scan.chunk_bytes(store) == reference
         assert verify_store(store, deep=True).ok
         assert status(store.path)["leases"] == []
@@ -258,6 +245,7 @@ class TestKilled:
         with interrupted(store, s3, s3.freeze, s3.thaw):
             report = run_scan(store.path, SLOW, cluster.in_process())
         assert (report.ending, report.failed) == ("complete", ())
+        assert report.seconds > AWAY
         assert fake_scan.chunk_bytes(store) == reference
 
     def test_a_store_is_created_by_a_server_that_was_away(
@@ -277,7 +265,7 @@ class TestKilled:
     def test_a_server_gone_for_good_ends_the_run_loudly(
         self, store: Store, s3: S3Server, reference: dict[str, bytes], where: str
     ) -> None:
-        running = program("main", str(store.path), "slow", where, TEST_PATIENCE="4")
+        running = launch(RUN, str(store.path), "slow", where, TEST_PATIENCE="4")
         wait_for_units(store, 2)
         s3.kill()
         begun = time.monotonic()
@@ -311,15 +299,17 @@ def interrupted(
     def interrupt() -> None:
         wait_for_units(store, 2)
         take()
-        time.sleep(4.0)
+        time.sleep(AWAY)
         bring()
         s3.wait()
         back.set()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        thread.join()
     assert back.is_set()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import fake_scan
 import pytest
 from ledger_check import agrees
-from scan_programs import ended, lmltgrid, start, wait_for, wait_for_units
+from scan_programs import MEET, ended, lmltgrid, start, wait_for, wait_for_units
 from test_service import SPEC, chunk_bytes
 
 from lmltgrid import cluster, service
@@ -19,16 +19,6 @@ from lmltgrid.store import Store, status
 
 pytestmark = pytest.mark.faults
 PLAIN = fake_scan.evaluator(fake_scan.plain)
-
-
-# two programs meet here, so that both do the next thing at the same moment
-MEET = """
-import time
-from pathlib import Path
-def meet(folder):
-    (Path(folder) / "here").open("a").write("x")
-    while len((Path(folder) / "here").read_text()) < 2: time.sleep(0.001)
-"""
 
 
 def test_of_two_that_create_a_store_at_once_one_is_refused(tmp_path: Path) -> None:
