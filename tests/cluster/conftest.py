@@ -9,8 +9,9 @@ import dask_programs
 import fake_scan
 import pytest
 import scan_programs
+from small_scan import ONE
 
-from lmltgrid import cluster
+from lmltgrid import cluster, service
 from lmltgrid.store import Store
 
 
@@ -18,6 +19,15 @@ from lmltgrid.store import Store
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every file of the grid of `fake_scan`, written unit by unit without any scan."""
     return fake_scan.undisturbed(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a specification, ``scan.toml``, and the store of it, ``whole.zarr``."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "scan.toml").write_text(ONE)
+    service.run(folder / "scan.toml", store=folder / "whole.zarr", quiet=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ kills itself does so as often as a test wants.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import small_disk
@@ -24,10 +25,13 @@ from lmltgrid import cluster
 from lmltgrid.bundle import Evaluator
 from lmltgrid.errors import LmltgridError
 from lmltgrid.plan import ArrayLayout, GroupLayout, StoreLayout
-from lmltgrid.progress import show_progress
+from lmltgrid.progress import Progress, show_progress
 from lmltgrid.scan import run_scan
 from lmltgrid.storage import server
 from lmltgrid.store import Store, create_store
+
+if TYPE_CHECKING:
+    import pytest
 
 BAD = 5  # the exposure (one unit each) that misbehaves
 DIMS = ("exposure", "mass", "coupling")
@@ -220,6 +224,32 @@ def patience(seconds: float = PATIENCE) -> datetime:
 
 def evaluator(evaluate: Any) -> Evaluator:
     return Evaluator(load, evaluate)
+
+
+class Notes:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.counts: list[tuple[int, int]] = []
+
+    def progress(self, now: Progress) -> None:
+        self.counts.append((now.done, now.total))
+
+    def message(self, text: str, *_: Any, **__: Any) -> None:
+        self.texts.append(text)
+
+
+def fill_up(patch: pytest.MonkeyPatch) -> None:
+    """Let the disk be full from the bad unit on."""
+    write = Store.write_unit
+
+    def full(self: Store, unit: int, *rest: Any) -> Any:
+        if unit >= BAD:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, unit, *rest)
+
+    patch.setattr(Store, "write_unit", full)
 
 
 def undisturbed(folder: Path, exposures: int = 12) -> dict[str, bytes]:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from ledger_check import agrees
-from test_service import SPEC, chunk_bytes
+from small_scan import chunk_bytes
 
-from lmltgrid import service
 from lmltgrid.cli import main
 from lmltgrid.store import open_store
 
@@ -20,18 +19,9 @@ pytestmark = pytest.mark.faults
 UNIT = 3
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished store."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "scan.toml").write_text(SPEC.replace(', "darwin-er"', ""))
-    service.run(folder / "scan.toml", store=folder / "scan.zarr", quiet=True)
-    return folder / "scan.zarr"
-
-
 @pytest.fixture
 def store(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "scan.zarr"))
+    return Path(shutil.copytree(whole / "whole.zarr", tmp_path / "scan.zarr"))
 
 
 def call(code: int, *words: str) -> tuple[str, str]:
@@ -86,8 +76,8 @@ def test_a_damaged_unit_is_named_and_computed_anew(whole: Path, store: Path, wha
     assert f"'lmltgrid resume {store}' computes them again" in errors
     before = set(range(open_store(store).units())) - {UNIT}
     report = json.loads(call(0, "resume", str(store), "--quiet", "--json")[0])["report"]
-    agrees(open_store(store), report, chunk_bytes(whole), before=before)
-    assert chunk_bytes(store) == chunk_bytes(whole)
+    agrees(open_store(store), report, chunk_bytes(whole / "whole.zarr"), before=before)
+    assert chunk_bytes(store) == chunk_bytes(whole / "whole.zarr")
     call(0, "verify", str(store), "--deep")
 
 
@@ -97,8 +87,8 @@ def test_a_deleted_marker_is_a_unit_to_compute(whole: Path, store: Path) -> None
     assert found["units"] - found["finished"] == 1
     before = open_store(store).ledger.marked()
     report = json.loads(call(0, "resume", str(store), "--quiet", "--json")[0])["report"]
-    agrees(open_store(store), report, chunk_bytes(whole), before=before)
-    assert chunk_bytes(store) == chunk_bytes(whole)
+    agrees(open_store(store), report, chunk_bytes(whole / "whole.zarr"), before=before)
+    assert chunk_bytes(store) == chunk_bytes(whole / "whole.zarr")
 
 
 @pytest.mark.parametrize(

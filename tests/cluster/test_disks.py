@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from ledger_check import agrees
 from small_disk import SmallDisk, small_disk
-from test_service import SPEC
+from small_scan import ONE
 
 from lmltgrid import cluster, scan, service
 from lmltgrid.cli import main
@@ -128,7 +128,7 @@ class TestFull:
 def test_a_read_only_store_is_read_and_verified_but_not_run(tmp_path: Path) -> None:
     """As root too: the file system refuses."""
     (tmp_path / "disk").mkdir()
-    (tmp_path / "scan.toml").write_text(SPEC.replace(', "darwin-er"', ""))
+    (tmp_path / "scan.toml").write_text(ONE)
 
     def call(code: int, *words: str) -> str:
         done = CliRunner().invoke(main, [*words])

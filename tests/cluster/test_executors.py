@@ -103,22 +103,15 @@ def test_a_scheduler_without_workers_is_waited_for_and_then_given_up(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lmltgrid.cluster.scheduler.PATIENCE", 5.0)
-    texts: list[str] = []
-
-    class Notes:
-        def progress(self, *_: object) -> None: ...
-
-        def message(self, text: str, *_: object, **__: object) -> None:
-            texts.append(text)
-
+    notes = fake_scan.Notes()
     with (
         dask_programs.scheduler(tmp_path, workers=0) as (file, _),
         cluster.choose(str(file)).start() as executor,
     ):
-        report = run_scan(store.path, PLAIN, executor, Notes(), deadline=3.0)
+        report = run_scan(store.path, PLAIN, executor, notes, deadline=3.0)
     assert report.ending == "machine"
     assert "has had no worker for 5 s; start some" in report.sentence
-    assert texts[0].endswith("the scheduler has no workers")
+    assert notes.texts[0].endswith("the scheduler has no workers")
 
 
 def test_servers_of_a_local_cluster_listen_on_loopback_alone(local: Executor) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import fake_scan
 import pytest
@@ -121,14 +120,11 @@ def test_a_run_killed_as_a_whole_is_resumed(
     one = min(store.ledger.marked())
     cut = store.path / store.plan.place(one).files()["z"]  # as a power cut might leave it
     cut.write_bytes(cut.read_bytes()[:10])
-    texts: list[str] = []
-    reporter = SimpleNamespace(
-        progress=lambda *_: None, message=lambda text, *_, **__: texts.append(text)
-    )
-    report = run_scan(store.path, PLAIN, cluster.in_process(), reporter)
+    notes = fake_scan.Notes()
+    report = run_scan(store.path, PLAIN, cluster.in_process(), notes)
     assert report.ending == "complete"
-    assert any("that process is dead" in text for text in texts)
-    assert any(f"unit {one}:" in text and "computed anew" in text for text in texts)
+    assert any("that process is dead" in text for text in notes.texts)
+    assert any(f"unit {one}:" in text and "computed anew" in text for text in notes.texts)
     assert fake_scan.chunk_bytes(store) == reference
 
 
@@ -136,15 +132,8 @@ class TestDisk:
     def test_a_disk_that_fills_up_ends_the_scan_with_all_saved(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, reference: dict[str, bytes]
     ) -> None:
-        write = Store.write_unit
-
-        def full(self: Store, unit: int, *rest: object) -> object:
-            if unit >= fake_scan.BAD:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return write(self, unit, *rest)  # type: ignore[arg-type]
-
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "write_unit", full)
+            fake_scan.fill_up(patch)
             report = run_scan(store.path, PLAIN, cluster.in_process())
         assert (report.ending, report.exit_code) == ("machine", 6)
         assert (report.done_now, report.failed) == (fake_scan.BAD, ())

@@ -151,23 +151,16 @@ def test_a_run_whose_processes_do_not_come_back_ends_loudly(
     store: Store, tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "PATIENCE", 8.0)
-    texts: list[str] = []
-
-    class Notes:
-        def progress(self, *_: object) -> None: ...
-
-        def message(self, text: str, *_: object, **__: object) -> None:
-            texts.append(text)
-
+    notes = fake_scan.Notes()
     with (
         starts_that_fail(tmp_path, monkeypatch) as control,
         cluster.local(2, memory_mb=600) as executor,
     ):
         kill_all_later(store, executor, control, "999 dies")
-        report = run_scan(store.path, SLOW, executor, Notes())
+        report = run_scan(store.path, SLOW, executor, notes)
     assert (report.ending, report.exit_code) == ("machine", 6)
     assert "no worker process has started for 8 s" in report.sentence
-    assert any("its processes are started again" in text for text in texts)
+    assert any("its processes are started again" in text for text in notes.texts)
     agrees(store, report, reference)
     assert run_scan(store.path, PLAIN, cluster.in_process()).ending == "complete"
     assert fake_scan.chunk_bytes(store) == reference

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -52,18 +51,6 @@ def observed(store: Store, log: Path, evaluator: Evaluator, **asked: Any) -> Rep
         return run_scan(store.path, evaluator, executor, journal, **asked)
 
 
-def fill_up(patch: pytest.MonkeyPatch) -> None:
-    """Let the disk be full from the bad unit on."""
-    write = Store.write_unit
-
-    def full(self: Store, unit: int, *rest: Any) -> Any:
-        if unit >= fake_scan.BAD:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(self, unit, *rest)
-
-    patch.setattr(Store, "write_unit", full)
-
-
 def complete(store: Store, log: Path, patch: pytest.MonkeyPatch) -> Report:
     return observed(store, log, PLAIN)
 
@@ -98,7 +85,7 @@ def interrupted(store: Store, log: Path, patch: pytest.MonkeyPatch) -> Report:
 
 
 def full(store: Store, log: Path, patch: pytest.MonkeyPatch) -> Report:
-    fill_up(patch)
+    fake_scan.fill_up(patch)
     return observed(store, log, PLAIN)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import fake_scan
@@ -147,14 +146,11 @@ def test_a_second_run_is_refused(store: Store) -> None:
 def test_credentials_are_nowhere(
     store: Store, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts: list[str] = []
-    reporter = SimpleNamespace(
-        progress=lambda *_: None, message=lambda text, *_, **__: texts.append(text)
-    )
+    notes = fake_scan.Notes()
     evaluator = fake_scan.evaluator(fake_scan.raising)
-    report = run_scan(store.path, evaluator, cluster.in_process(), reporter)
+    report = run_scan(store.path, evaluator, cluster.in_process(), notes)
     contents = [store.storage.read(name) for name in store.storage.names()]
-    told = [json.dumps(report.as_dict()), json.dumps(status(store.path)), *texts]
+    told = [json.dumps(report.as_dict()), json.dumps(status(store.path)), *notes.texts]
     tree = open_grid_quietly(store)
     told += [str(tree.attrs), repr(tree), str(store.storage.zarr_store())]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another-user")
@@ -219,13 +215,10 @@ class TestKilled:
         running.communicate(timeout=30)
         (lease,) = status(store.path)["leases"]
         assert (lease["pid"], lease["stale"]) == (running.pid, True)
-        texts: list[str] = []
-        reporter = SimpleNamespace(
-            progress=lambda *_: None, message=lambda text, *_, **__: texts.append(text)
-        )
-        report = run_scan(store.path, PLAIN, cluster.in_process(), reporter)
+        notes = fake_scan.Notes()
+        report = run_scan(store.path, PLAIN, cluster.in_process(), notes)
         assert report.ending == "complete"
-        assert any("that process is dead" in text for text in texts)
+        assert any("that process is dead" in text for text in notes.texts)
         assert fake_scan.chunk_bytes(store) == reference
 
     def test_a_server_killed_and_started_again_costs_nothing(

@@ -24,7 +24,6 @@ from lmltgrid.errors import (
     StoppedError,
 )
 from lmltgrid.lease import STALE, Lease
-from lmltgrid.progress import Progress
 from lmltgrid.report import Report
 from lmltgrid.scan import run_scan
 from lmltgrid.spec import RunSpec
@@ -33,24 +32,10 @@ from lmltgrid.store import Store, status
 PLAIN = fake_scan.evaluator(fake_scan.plain)
 
 
-class Notes:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.counts: list[tuple[int, int]] = []
-
-    def progress(self, now: Progress) -> None:
-        self.counts.append((now.done, now.total))
-
-    def message(self, text: str, *_: Any, **__: Any) -> None:
-        self.texts.append(text)
-
-
 def test_a_scan_is_complete_and_the_same_everywhere(
     store: Store, executor: Executor, reference: dict[str, bytes]
 ) -> None:
-    notes = Notes()
+    notes = fake_scan.Notes()
     report = run_scan(store.path, PLAIN, executor, notes, identity=store.plan.identity)
     assert (report.ending, report.exit_code) == ("complete", 0)
     assert (report.total, report.done_before, report.done_now) == (12, 0, 12)
@@ -83,7 +68,7 @@ def test_a_resumed_scan_computes_what_is_missing_only(
 def test_a_unit_that_raises_is_recorded_and_the_others_go_on(
     store: Store, executor: Executor, reference: dict[str, bytes]
 ) -> None:
-    notes = Notes()
+    notes = fake_scan.Notes()
     evaluator = fake_scan.evaluator(fake_scan.raising)
     report = run_scan(store.path, evaluator, executor, notes, until=fake_scan.patience())
     assert (report.ending, report.exit_code, report.failed) == ("partial", 4, (fake_scan.BAD,))
@@ -209,7 +194,7 @@ def test_no_progress_ends_loudly(store: Store, threads: int) -> None:
 
 class TestLease:
     def test_a_second_run_is_refused(self, store: Store) -> None:
-        notes = Notes()
+        notes = fake_scan.Notes()
         inside = cluster.in_process(2)
         with inside:
             first = threading.Thread(
@@ -241,7 +226,7 @@ class TestLease:
                 run_scan(store.path, PLAIN, cluster.in_process())
             long_ago = time.time() - STALE - 5
             os.utime(lease.path, (long_ago, long_ago))
-        notes = Notes()
+        notes = fake_scan.Notes()
         report = run_scan(store.path, PLAIN, cluster.in_process(), notes)
         assert report.ending == "complete"
         sign = "that process is dead" if reason == "dead" else "no sign of it for 6"

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small_scan import SPEC, chunk_bytes
 
 import lmltgrid
 from lmltgrid import grid, layouts, service
@@ -18,40 +19,12 @@ from lmltgrid import store as stores
 from lmltgrid.cli import main
 from lmltgrid.errors import MachineError, SpecificationError, StoppedError, VerificationError
 
-SPEC = """
-models = ["Lmu-Ltau", "Lmu"]
-mixing = "amaral2021"
-experiments = ["darwin-nr", "darwin-er"]
-metallicity = ["GS98", "AGSS09met"]
-oscillation = "amaral2021"
-[mass]
-log = { start = 1, stop = 300, num = 12 }
-[coupling]
-log = { start = 1e-5, stop = 1e-2, num = 12 }
-[exposure]
-values = [10, 200, 1000]
-[threshold]
-values = [1.0, 2.0]
-[statistic]
-sided = "two"
-[run]
-chunk_mb = 0.01
-"""
-
 
 @pytest.fixture
 def spec(tmp_path):
     path = tmp_path / "scan.toml"
     path.write_text(SPEC)
     return path
-
-
-def chunk_bytes(store):
-    return {
-        str(path.relative_to(store)): path.read_bytes()
-        for path in sorted((store / "grid").rglob("*"))
-        if path.is_file() and "/c/" in str(path)
-    }
 
 
 def test_a_store_holds_the_virtual_grid(spec, tmp_path):

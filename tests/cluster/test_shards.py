@@ -14,7 +14,7 @@ from pathlib import Path
 import fake_scan
 import pytest
 from dead_process import dead_process
-from test_service import SPEC, chunk_bytes
+from small_scan import ONE, chunk_bytes
 
 from lmltgrid import cluster, service
 from lmltgrid.errors import BusyError
@@ -134,7 +134,7 @@ def program(spec: Path, store: Path, shard: str, *words: str) -> subprocess.Pope
 def test_a_job_array_creates_and_fills_a_store_though_a_task_is_killed(tmp_path: Path) -> None:
     """All tasks start at the same moment; one is killed and started again."""
     spec = tmp_path / "scan.toml"
-    spec.write_text(SPEC.replace(', "darwin-er"', ""))
+    spec.write_text(ONE)
     whole = service.run(spec, store=tmp_path / "whole.zarr", quiet=True)
     target = tmp_path / "array.zarr"
     tasks = {k: program(spec, target, f"{k}/3") for k in (1, 2, 3)}

@@ -13,7 +13,7 @@ import fake_scan
 import pytest
 from ledger_check import agrees
 from scan_programs import ended, lmltgrid, start, wait_for, wait_for_units
-from test_service import SPEC, chunk_bytes
+from small_scan import chunk_bytes
 
 from lmltgrid import cluster, service
 from lmltgrid.scan import run_scan
@@ -24,15 +24,6 @@ pytestmark = pytest.mark.faults
 PLAIN = fake_scan.evaluator(fake_scan.plain)
 
 SLOW = "import dragging"  # units that last; workers find its function by name
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A specification, and the store of an undisturbed run."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "scan.toml").write_text(SPEC.replace(', "darwin-er"', ""))
-    service.run(folder / "scan.toml", store=folder / "whole.zarr", quiet=True)
-    return folder
 
 
 def resumed(whole: Path, target: Path, told: dict[str, Any]) -> None:

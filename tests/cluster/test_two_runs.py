@@ -11,7 +11,7 @@ import fake_scan
 import pytest
 from ledger_check import agrees
 from scan_programs import MEET, ended, lmltgrid, start, wait_for, wait_for_units
-from test_service import SPEC, chunk_bytes
+from small_scan import chunk_bytes
 
 from lmltgrid import cluster, service
 from lmltgrid.scan import run_scan
@@ -21,9 +21,7 @@ pytestmark = pytest.mark.faults
 PLAIN = fake_scan.evaluator(fake_scan.plain)
 
 
-def test_of_two_that_create_a_store_at_once_one_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "scan.toml").write_text(SPEC.replace(', "darwin-er"', ""))
-    whole = service.run(tmp_path / "scan.toml", store=tmp_path / "whole.zarr", quiet=True)
+def test_of_two_that_create_a_store_at_once_one_is_refused(whole: Path, tmp_path: Path) -> None:
     target = tmp_path / "both.zarr"
     (tmp_path / "meeting").mkdir()
     prelude = f"""{MEET}
@@ -35,7 +33,7 @@ def late(plan):
     return moments
 grid.compute_moments = late
 """
-    words = ("run", str(tmp_path / "scan.toml"), "--store", str(target), "--quiet", "--json")
+    words = ("run", str(whole / "scan.toml"), "--store", str(target), "--quiet", "--json")
     both = [lmltgrid(*words, prelude=prelude) for _ in range(2)]
     answers = [(*ended(program), program.returncode) for program in both]
     (answer, errors, code), (nothing, refusal, refused) = sorted(answers, key=lambda a: a[2])
@@ -43,7 +41,7 @@ grid.compute_moments = late
     assert refusal.startswith(f"lmltgrid: {target}: another run has created this store meanwhile")
     assert refusal.count("\n") == 1
     assert answer["report"]["done_now"] == answer["report"]["total"]
-    assert chunk_bytes(target) == chunk_bytes(whole.store)
+    assert chunk_bytes(target) == chunk_bytes(whole / "whole.zarr")
     assert service.verify(target, deep=True)["ok"]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from at_once import at_once
 from dead_process import dead_process
 from sample_store import IDENTITY, MOMENTS, layout
 
@@ -132,21 +132,13 @@ class TestCreationOnS3:
         assert storage.read(other) == b"x"
 
     def test_of_many_creators_one_succeeds(self, s3_url: str) -> None:
-        start = threading.Barrier(4)
-        ended: list[object] = []
-
-        def create() -> None:
-            start.wait()
+        def create(_: int) -> object:
             try:
-                ended.append(create_store(s3_url, layout(), MOMENTS))
+                return create_store(s3_url, layout(), MOMENTS)
             except (MachineError, SpecificationError) as error:
-                ended.append(str(error))
+                return str(error)
 
-        threads = [threading.Thread(target=create) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        ended = at_once(create, 4)
         texts = [text for text in ended if isinstance(text, str)]
         assert len(texts) == 3, ended
         reasons = "another run holds|another run has created|something exists here"

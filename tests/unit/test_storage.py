@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from at_once import at_once
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from lmltgrid.errors import MachineError, SpecificationError
@@ -175,23 +176,6 @@ class TestFiles:
         finally:
             end.set()
             writer.join()
-
-
-def at_once(call: Callable[[int], Any], count: int) -> list[Any]:
-    """Make calls in as many threads at the same moment; return what they answered."""
-    start = threading.Barrier(count)
-    found: list[Any] = [None] * count
-
-    def run(i: int) -> None:
-        start.wait()
-        found[i] = call(i)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
 
 
 class TestAddresses:
